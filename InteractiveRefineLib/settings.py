@@ -1,0 +1,70 @@
+"""Everything a user can choose about one refinement, with the defaults we measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import InputError
+
+UPDATES = ("protected", "cross-entropy", "paper")
+REACHES = ("automatic", "local", "whole")
+GROWING_RULES = ("chain", "seed")
+GROW_CLASSES = ("new", "all", "none")
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Choices of one refinement.
+
+    Attributes:
+        update: how the weights are tuned: "protected" (default), "cross-entropy" or "paper"
+            (Algorithm 1 as printed); the last two exist for comparison.
+        layers: how many of the network's last layers are tuned (the paper's l).
+        steps: optimizer steps at most (the paper's M); None takes the update rule's default.
+        learning_rate: step size (the paper's eta); None takes the update rule's default.
+        alpha: weight of the pull to the original weights (the paper's alpha; not used by "protected").
+        reach: how far from a stroke its class may change: "automatic", "local" or "whole" (structure).
+        grow: which classes' strokes are grown by intensity: those the network does not know ("new"),
+            "all" or "none".
+        growing_rule: "chain" (neighbor against neighbor, the paper's) or "seed" (voxel against its seed).
+        threshold: growing's intensity threshold T in the image's units; None derives it from the noise.
+        threshold_noise: T as a multiple of the local noise estimate, when `threshold` is None.
+        max_distance_mm: growing's bound R in mm.
+        seed: of every random choice (sampling of voxels).
+        device: "auto", "cpu" or "cuda:N".
+    """
+
+    update: str = "protected"
+    layers: int = 1
+    steps: int | None = None
+    learning_rate: float | None = None
+    alpha: float = 0.1
+    reach: str = "automatic"
+    grow: str = "new"
+    growing_rule: str = "chain"
+    threshold: float | None = None
+    threshold_noise: float = 2.0
+    max_distance_mm: float = 15.0
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("update", self.update, UPDATES),
+            ("reach", self.reach, REACHES),
+            ("growing_rule", self.growing_rule, GROWING_RULES),
+            ("grow", self.grow, GROW_CLASSES),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+        for name, value, smallest in (
+            ("layers", self.layers, 1),
+            ("steps", self.steps, 0),
+            ("alpha", self.alpha, 0),
+            ("learning_rate", self.learning_rate, 0),
+            ("threshold", self.threshold, 0),
+            ("threshold_noise", self.threshold_noise, 0),
+            ("max_distance_mm", self.max_distance_mm, 0),
+        ):
+            if value is not None and not value >= smallest:
+                raise InputError(f"{name} must be at least {smallest}, not {value}.")
