@@ -1,0 +1,163 @@
+"""Where the network's input grid lies in the image, and linear sampling between the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..errors import BackboneError, InputError
+from ..geometry import box_of
+from .config import BackboneConfig, CropRule
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class NetworkGrid:
+    """The network's voxel grid over a crop of the image; both in the order of the network's tensor axes.
+
+    Along each axis network index n and image index i are related by
+    ``i = (n + 0.5) * crop_size / shape - 0.5 + crop_start`` (no corner alignment).
+
+    Attributes:
+        image_shape: the image's shape.
+        crop: the box of the image that the network sees.
+        shape: the network grid's shape over that box (before padding for divisibility).
+    """
+
+    image_shape: tuple[int, int, int]
+    crop: Box
+    shape: tuple[int, int, int]
+
+    def to_network(self, image: torch.Tensor) -> torch.Tensor:
+        """Resample an image (C, *image_shape) linearly to the network grid, (C, *shape) float32."""
+        cropped = image[(slice(None), *self.crop)].float()
+        if tuple(cropped.shape[1:]) == self.shape:
+            return cropped
+        return F.interpolate(cropped[None], size=self.shape, mode="trilinear", align_corners=False)[0]
+
+    def axis_positions(self, axis: int, index: np.ndarray) -> np.ndarray:
+        """Continuous network indices of image indices along one axis, clamped to the network grid."""
+        start, stop = self.crop[axis].start, self.crop[axis].stop
+        position = (np.asarray(index, dtype=np.float64) - start + 0.5) * (self.shape[axis] / (stop - start)) - 0.5
+        return np.clip(position, 0, self.shape[axis] - 1)
+
+    def positions(self, index: np.ndarray) -> np.ndarray:
+        """Continuous network indices (N, 3) of image voxels (N, 3), clamped to the network grid."""
+        return np.stack([self.axis_positions(a, index[:, a]) for a in range(3)], axis=1)
+
+    def sample_box(self, field: torch.Tensor, box: Box) -> torch.Tensor:
+        """Linear interpolation of a field (C, *shape) at all image voxels of `box`, (C, *box shape) float32."""
+        lows, highs, fractions, needed = [], [], [], []
+        for axis in range(3):
+            position = self.axis_positions(axis, np.arange(box[axis].start, box[axis].stop))
+            low = np.floor(position).astype(np.int64)
+            high = np.minimum(low + 1, self.shape[axis] - 1)
+            first = int(low[0])
+            needed.append(slice(first, int(high[-1]) + 1))
+            lows.append(low - first)
+            highs.append(high - first)
+            fractions.append((position - low).astype(np.float32))
+        out = field[(slice(None), *needed)].float()
+        # The last axis by a matrix product, on the small grid: gathering single voxels would crawl through memory.
+        matrix = np.zeros((out.shape[3], len(lows[2])), dtype=np.float32)
+        np.add.at(matrix, (lows[2], np.arange(len(lows[2]))), 1 - fractions[2])
+        np.add.at(matrix, (highs[2], np.arange(len(highs[2]))), fractions[2])
+        out = out.contiguous() @ torch.from_numpy(matrix).to(out.device)
+        for axis in (1, 0):  # whole rows, then whole planes
+            if not fractions[axis].any() and len(lows[axis]) == out.shape[axis + 1]:
+                continue
+            lower = out.index_select(axis + 1, torch.from_numpy(lows[axis]).to(out.device))
+            upper = out.index_select(axis + 1, torch.from_numpy(highs[axis]).to(out.device))
+            fraction = torch.from_numpy(fractions[axis]).to(out.device)
+            out = lower.lerp_(upper, fraction.view([-1 if a == axis else 1 for a in range(3)]))
+        return out
+
+    def outside_crop(self, box: Box) -> np.ndarray | None:
+        """Boolean mask of the voxels of `box` the network does not see, or None when it sees them all."""
+        inside = np.ones([s.stop - s.start for s in box], dtype=bool)
+        for axis in range(3):
+            index = np.arange(box[axis].start, box[axis].stop)
+            line = (index >= self.crop[axis].start) & (index < self.crop[axis].stop)
+            inside &= line.reshape([-1 if a == axis else 1 for a in range(3)])
+        return None if inside.all() else ~inside
+
+
+def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, float, float]) -> NetworkGrid:
+    """Place the network's grid over an image.
+
+    Args:
+        image: (C, A0, A1, A2) in the order of the network's tensor axes.
+        spacing: mm along A0, A1, A2.
+
+    Raises:
+        BackboneError: a 2-D network and a 3-D image, or the reverse.
+        InputError: the crop rule finds nothing in the image.
+    """
+    shape = tuple(int(n) for n in image.shape[1:])
+    flat = sum(n == 1 for n in shape) > 0
+    if config.dimensions == 3 and flat:
+        raise BackboneError(
+            f"The backbone {config.name!r} is a 3-D network, but the image is a single slice "
+            f"({' x '.join(map(str, shape[::-1]))}). Choose a 2-D backbone or load the whole volume."
+        )
+    if config.dimensions == 2 and not flat:
+        raise BackboneError(
+            f"The backbone {config.name!r} is a 2-D network, but the image is a volume of "
+            f"{' x '.join(map(str, shape[::-1]))} voxels. Choose a 3-D backbone or a single slice."
+        )
+    crop = _crop_box(config, image)
+    sizes = tuple(s.stop - s.start for s in crop)
+    if config.spatial_shape is not None:
+        grid = config.by_tensor_axis(config.spatial_shape)
+    elif config.spacing is not None:
+        target = config.by_tensor_axis(config.spacing)
+        grid = tuple(max(1, round(n * s / t)) for n, s, t in zip(sizes, spacing, target))
+        grid = tuple(1 if n == 1 else g for n, g in zip(sizes, grid))
+    else:
+        grid = sizes
+    return NetworkGrid(shape, crop, grid)
+
+
+def _crop_box(config: BackboneConfig, image: np.ndarray) -> Box:
+    rule: CropRule = config.crop
+    shape = image.shape[1:]
+    whole = tuple(slice(0, int(n)) for n in shape)
+    if rule.mode == "none":
+        return whole
+    if rule.mode == "foreground":
+        box = box_of((image != 0).any(axis=0))
+        if box is None:
+            raise InputError("The image is zero everywhere; the backbone's foreground crop finds nothing in it.")
+        return box
+    above = (image > rule.threshold).any(axis=0)
+    box = list(whole)
+    for axis, code in enumerate(config.codes_by_tensor_axis):
+        if code in "SI":
+            continue
+        share = above.mean(axis=tuple(a for a in range(3) if a != axis))
+        inside = np.flatnonzero(share > rule.fraction)
+        if not len(inside):
+            raise InputError(
+                f"The body crop of backbone {config.name!r} finds no slice of which more than {rule.fraction:.0%} "
+                f"exceeds {rule.threshold:g}. Is the image in the units the backbone expects?"
+            )
+        box[axis] = slice(int(inside[0]), int(inside[-1]) + 1)
+    return tuple(box)
+
+
+def most_likely(probabilities: torch.Tensor) -> torch.Tensor:
+    """The index of the largest of (C, ...) along the first axis, the first among equals; (...) int64.
+
+    Several times faster on the CPU than `argmax` over a strided axis.
+    """
+    best = probabilities[0].clone()
+    label = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
+    for c in range(1, probabilities.shape[0]):
+        larger = probabilities[c] > best
+        label.masked_fill_(larger, c)
+        torch.maximum(best, probabilities[c], out=best)
+    return label

@@ -1,0 +1,103 @@
+"""The classes of a session: the network's, then segments it does not know, each with a fixed label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .errors import InputError
+from .geometry import Geometry
+from .resample import resample_labels
+from .segmentation import BACKGROUND_STROKE, Segment, Segmentation
+
+#: Colors for classes that come without one.
+_NEW_COLORS = ((0.90, 0.60, 0.10), (0.10, 0.65, 0.85), (0.75, 0.30, 0.75), (0.40, 0.75, 0.25), (0.85, 0.25, 0.35))
+
+
+class ClassTable:
+    """Names and labels of all classes; label k of the network stays k, new classes follow.
+
+    Attributes:
+        segments: one per class except background, by label.
+        n_known: number of classes the network knows, background included: labels below it have logits.
+    """
+
+    def __init__(self, known: Sequence[Segment]) -> None:
+        self.segments: list[Segment] = list(known)
+        self.n_known = len(self.segments) + 1
+
+    def __len__(self) -> int:
+        """Number of classes, background included."""
+        return len(self.segments) + 1
+
+    def add(self, name: str, segment: Segment | None = None) -> int:
+        """Add a class the network does not know and return its label.
+
+        Raises:
+            InputError: the name is empty or taken, or there are too many classes.
+        """
+        label = len(self)
+        if not name.strip():
+            raise InputError("A new class needs a name.")
+        if self.find(name) is not None:
+            raise InputError(f"There is already a class named {name!r} (label {self.find(name)}); use it.")
+        if label >= BACKGROUND_STROKE:
+            raise InputError(f"At most {BACKGROUND_STROKE - 1} classes are possible; {name!r} would be one more.")
+        color = _NEW_COLORS[(label - self.n_known) % len(_NEW_COLORS)]
+        self.segments.append(replace(segment, label=label) if segment else Segment(name.strip(), label, color))
+        return label
+
+    def find(self, name: str) -> int | None:
+        """Label of the class named `name` (ignoring case and surrounding space), None when there is none."""
+        wanted = name.strip().lower()
+        if wanted == "background":
+            return 0
+        return next((s.label for s in self.segments if s.name.strip().lower() == wanted), None)
+
+    def label_of(self, name: str) -> int:
+        """Label of the class named `name`.
+
+        Raises:
+            InputError: no such class; the text lists those there are.
+        """
+        label = self.find(name)
+        if label is None:
+            raise InputError(f"There is no class named {name!r}. Known: {', '.join(s.name for s in self.segments)}.")
+        return label
+
+    def name_of(self, label: int) -> str:
+        """Name for messages."""
+        return "background" if label == 0 else self.segments[label - 1].name
+
+    def adopt(self, current: Segmentation, geometry: Geometry) -> tuple[np.ndarray, list[str]]:
+        """Take over a segmentation: match its segments to classes by name, add those the network does not know.
+
+        Names, colors, IDs and tags of its segments replace the backbone's.
+
+        Returns:
+            labels (K, J, I) uint16 in this table's numbering on `geometry`, and warnings.
+        """
+        warnings = list(current.warnings)
+        lookup = np.zeros(int(max(current.labels.max(initial=0), max((s.label for s in current.segments), default=0))) + 1)
+        lookup = lookup.astype(np.uint16)
+        for segment in current.segments:
+            label = self.find(segment.name)
+            if label is None:
+                label = self.add(segment.name, segment)
+                if self.n_known > 1:
+                    warnings.append(f"The network does not know {segment.name!r}; it is kept and can be corrected too.")
+            elif label == 0:
+                continue
+            else:
+                self.segments[label - 1] = replace(segment, label=label)
+            lookup[segment.label] = label
+        nameless = sorted(set(np.unique(current.labels).tolist()) - {0} - {s.label for s in current.segments})
+        for value in nameless:
+            lookup[value] = self.add(f"Segment_{value}")
+        labels = lookup[current.labels]
+        if not current.geometry.matches(geometry):
+            labels = resample_labels(labels, current.geometry, geometry, method="nearest")
+            warnings.append("The current segmentation lies on another grid and was resampled to the image.")
+        return labels.astype(np.uint16), warnings

@@ -1,0 +1,1 @@
+"""The command line `interactive-refine`: one file per command, see `main`."""

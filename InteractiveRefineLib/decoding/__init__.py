@@ -1,0 +1,1 @@
+"""From tuned probabilities to labels: blend, random walker, allowed changes."""

@@ -1,0 +1,157 @@
+"""Decode one refinement: blended logits and strokes in, proposed labels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..backbone.grid import Box, NetworkGrid, most_likely
+from ..geometry import box_of, padded_box
+from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
+from .blend import BlendedLogits, Distances, blend_weight, slabs
+from .clusters import clusters_of
+from .distance import stroke_distance
+from .edges import EdgeFeatures
+from .reach import Reach
+from .walker import WalkerProblem, solve_walker
+
+#: Strength of the walker's prior far from strokes, and the share of it that remains at the strokes.
+GAMMA = 0.1
+GAMMA_FLOOR = 0.02
+#: A class below this probability everywhere in a region takes no part in the walk.
+_ABSENT = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class DecodingInput:
+    """One refinement to decode; all arrays in the order of the network's tensor axes.
+
+    Attributes:
+        labels: (*image shape) present labels.
+        manual: (*image shape) bool, where the user or another program decided the label.
+        strokes: (S, 3) image voxels under strokes, from which distances are measured.
+        seeds: (N, 3) image voxels whose label is given: the strokes and what was grown from them.
+        seed_labels: (N,) their labels.
+        reaches: one per class with strokes.
+        spacing: mm along the three axes.
+        lengths: how far a stroke acts.
+        locked: labels that neither gain nor lose a voxel.
+    """
+
+    labels: np.ndarray
+    manual: np.ndarray
+    strokes: np.ndarray
+    seeds: np.ndarray
+    seed_labels: np.ndarray
+    reaches: list[Reach]
+    spacing: tuple[float, float, float]
+    lengths: Distances
+    locked: frozenset[int] = frozenset()
+
+
+class Decoder:
+    """Blend, then walk.
+
+    Args:
+        task: what to decode.
+        logits: initial and tuned logits.
+        edges: what cuts the walker's edges.
+        grid: where the network's grid lies in the image.
+        device: to compute on.
+    """
+
+    def __init__(
+        self, task: DecodingInput, logits: BlendedLogits, edges: EdgeFeatures, grid: NetworkGrid, device: torch.device
+    ) -> None:
+        self._task, self._logits, self._edges, self._grid, self._device = task, logits, edges, grid, device
+        self._trust: torch.Tensor | None = None
+        self.box = self._plan()
+
+    def _plan(self) -> Box:
+        """Box of the image in which labels may change."""
+        task = self._task
+        box = padded_box(_box_around(task.seeds), task.lengths.blend_limit, task.spacing, task.labels.shape)
+        far = [r.region * np.float32(r.trust) for r in task.reaches if r.trust > 0 and r.region.any()]
+        if far:
+            trust = np.maximum.reduce(far)
+            self._trust = torch.from_numpy(trust)[None].to(self._device)
+            box = _union(box, _image_box(box_of(trust), self._grid, task.labels.shape))
+        return box
+
+    def blend(self, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
+        """Labels (*box shape) by the blended logits alone."""
+        proposed = np.empty([s.stop - s.start for s in self.box], dtype=self._task.labels.dtype)
+        for slab in slabs(self.box):
+            raise_if_cancelled(should_cancel)
+            labels = most_likely(self._blended(slab))
+            proposed[_inside(slab, self.box)] = labels.cpu().numpy().astype(proposed.dtype)
+        return proposed
+
+    def _blended(self, box: Box) -> torch.Tensor:
+        task = self._task
+        distance = stroke_distance(task.strokes, box, task.spacing, task.lengths.blend_limit).to(self._device)
+        weight = blend_weight(distance, task.lengths)
+        if self._trust is not None:
+            weight = torch.maximum(weight, self._grid.sample_box(self._trust, box)[0])
+        return self._logits.blended(box, task.labels[box], task.manual[box], weight)
+
+    def walk(self, proposed: np.ndarray, should_cancel: ShouldCancel = never_cancel) -> None:
+        """Replace `proposed` (*box shape) near the strokes by the random walker's labels, in place."""
+        reach = self._task.lengths.walker_reach
+        for rows in clusters_of(self._task.seeds, self._task.spacing, 2 * reach):
+            raise_if_cancelled(should_cancel)
+            self._walk_cluster(self._task.seeds[rows], self._task.seed_labels[rows], proposed, should_cancel)
+
+    def _walk_cluster(self, seeds, seed_labels, proposed, should_cancel) -> None:
+        task, lengths, device = self._task, self._task.lengths, self._device
+        box = padded_box(_box_around(seeds), lengths.walker_reach, task.spacing, task.labels.shape)
+        prior = self._blended(box).softmax(dim=0)
+        near = stroke_distance(seeds, box, task.spacing, lengths.blend_limit).to(device)
+        start = np.array([s.start for s in box])
+        local = torch.as_tensor(seeds - start, device=device).unbind(dim=1)
+        given = torch.as_tensor(seed_labels.astype(np.int64), device=device)
+        occurring = torch.nonzero(prior.flatten(1).max(dim=1).values > _ABSENT).flatten()
+        classes = torch.unique(torch.cat([occurring, given]))
+        prior = prior[classes]
+
+        # Fixed: what is too far away, what is locked, and what is given.
+        free = near <= lengths.walker_reach
+        if task.locked:
+            locked = np.isin(task.labels[box], sorted(task.locked))
+            free &= torch.as_tensor(~locked, device=device)
+        fixed = ~free
+        fixed[local] = True
+        prior[(slice(None), *local)] = (classes[:, None] == given[None]).float()
+
+        relax = torch.exp(-0.5 * (near / lengths.relax_sigma) ** 2)
+        gamma = GAMMA * (GAMMA_FLOOR + 1 - relax)
+        features, factors = self._edges.in_box(box, device)
+        problem = WalkerProblem(features, factors, prior, gamma, fixed, task.spacing)
+        labels = classes[most_likely(solve_walker(problem, should_cancel=should_cancel))].cpu().numpy()
+        mask = free.cpu().numpy()
+        proposed[_inside(box, self.box)][mask] = labels[mask]
+
+
+def _box_around(voxels: np.ndarray) -> Box:
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
+
+
+def _inside(inner: Box, outer: Box) -> Box:
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer))
+
+
+def _union(a: Box, b: Box) -> Box:
+    return tuple(slice(min(x.start, y.start), max(x.stop, y.stop)) for x, y in zip(a, b))
+
+
+def _image_box(region: Box, grid: NetworkGrid, shape: tuple[int, ...]) -> Box:
+    """Box of the image over a box of the network's grid, with one grid voxel of margin."""
+    sides = []
+    for side, crop, n, size in zip(region, grid.crop, grid.shape, shape):
+        scale = (crop.stop - crop.start) / n
+        low = int(np.floor(crop.start + (side.start - 1) * scale))
+        high = int(np.ceil(crop.start + (side.stop + 1) * scale))
+        sides.append(slice(max(0, low), min(size, high)))
+    return tuple(sides)

@@ -1,0 +1,47 @@
+"""Choose where to compute, and turn running out of memory into one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from .errors import InputError, OutOfMemoryError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes CUDA where it works.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"The device must be 'auto', 'cpu' or 'cuda:N', not {name!r}.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"The device must be 'auto', 'cpu' or 'cuda:N', not {name!r}.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise InputError(f"There is no device {name!r} here ({found} CUDA devices found). Choose 'auto' or 'cpu'.")
+    return device
+
+
+@contextmanager
+def out_of_memory_as_error() -> Iterator[None]:
+    """Raise `OutOfMemoryError` for whatever torch, CUDA or numpy raise when memory runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, OutOfMemoryError):
+            raise
+        text = str(error).lower()
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "not enough memory" not in text:
+            raise
+        raise OutOfMemoryError(
+            "Out of memory; the segmentation is unchanged. Close other programs, choose the device 'cpu', or crop "
+            "the image around the region of interest."
+        ) from error

@@ -1,0 +1,161 @@
+"""Everything about one image and one network that does not change between rounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .backbone.grid import plan_grid
+from .backbone.intensity import normalize
+from .backbone.load import Backbone
+from .decoding.blend import BlendedLogits, Distances, slabs
+from .decoding.edges import EdgeFeatures, IntensityWindow, standardized
+from .decoding.reach import doubt_by_class
+from .errors import BackboneError, InputError
+from .orientation import AxisOrder
+from .partial.prepare import prepare
+from .progress import Progress, ShouldCancel, never_cancel, no_progress
+from .volume import Volume
+
+
+class ImageFrame:
+    """The image in the order and direction of the network's tensor axes; all computing happens in this frame.
+
+    That makes results independent of how the user's voxel axes are flipped or permuted.
+
+    Attributes:
+        order: from the user's array axes (K, J, I) to the frame.
+        image: (C, *shape) intensities, a view.
+        geometry: of the frame.
+        shape, spacing: of the frame, spacing in mm.
+
+    Raises:
+        InputError: the image has NaN or infinite voxels or is constant.
+        BackboneError: the number of channels differs.
+    """
+
+    def __init__(self, volume: Volume, backbone: Backbone) -> None:
+        _check_image(volume, backbone)
+        self.order = AxisOrder.toward(volume.geometry, backbone.config.codes_by_tensor_axis)
+        self.image = self.order.apply(volume.channels)
+        self.geometry = self.order.apply_geometry(volume.geometry)
+        self.shape, self.spacing = self.geometry.shape, self.geometry.spacing_kji
+
+    def voxels(self, flat: np.ndarray, user_shape: tuple[int, int, int]) -> np.ndarray:
+        """Frame indices (N, 3) of flat indices into the user's (K, J, I) array."""
+        kji = np.unravel_index(flat, user_shape)
+        columns = []
+        for axis, (old, flip) in enumerate(zip(self.order.permutation, self.order.flipped)):
+            columns.append(self.shape[axis] - 1 - kji[old] if flip else kji[old])
+        return np.stack(columns, axis=1)
+
+
+class NetworkState:
+    """The network's run on the image, kept for all rounds.
+
+    Attributes:
+        frame: the image.
+        grid: where the network's grid lies.
+        part: the tuned part.
+        logits: (classes, *grid shape) initial class logits, background first.
+        grid_labels: (*grid shape) initial labels.
+        labels: (*image shape) uint16 initial labels.
+        doubt: see `doubt_by_class`.
+        similarity_features: (F, *grid shape) standardized intensities and last features.
+        lengths: how far strokes act in this image.
+        notes: sentences for the user.
+    """
+
+    def __init__(
+        self,
+        frame: ImageFrame,
+        backbone: Backbone,
+        layers: int,
+        device: torch.device,
+        *,
+        progress: Progress = no_progress,
+        should_cancel: ShouldCancel = never_cancel,
+    ) -> None:
+        self.frame, self.device = frame, device
+        config = backbone.config
+        self._has_background = config.activation == "softmax"
+        self.grid = plan_grid(config, frame.image, frame.spacing)
+        with torch.no_grad():
+            image = torch.from_numpy(normalize(frame.image, config.intensity)).to(device)
+            network = prepare(
+                backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel
+            )
+            self.part, self.notes = network.part, network.notes
+            self.logits = self.to_classes(network.logits.movedim(0, -1)).movedim(-1, 0).contiguous()
+            self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()
+            self.doubt = doubt_by_class(self.logits)
+            self._to_image = self._nearest_image_voxels()
+            intensities = torch.as_tensor(np.stack([c[self._to_image] for c in frame.image]), device=device).float()
+            limits = torch.quantile(intensities.flatten(1)[:, ::7], torch.tensor([0.05, 0.99], device=device), dim=1)
+            for channel, low, high in zip(intensities, *limits):
+                channel.clamp_(low, high)  # in place: air and metal must not decide the scale
+            parts = [intensities] + ([network.features] if network.features is not None else [])
+            self.similarity_features = standardized(torch.cat(parts))
+            self.features = network.features
+        whole = tuple(slice(0, n) for n in frame.shape)
+        initial = BlendedLogits(self.grid, self.logits, self.logits, self.logits.shape[0])
+        self.labels = np.empty(frame.shape, dtype=np.uint16)
+        for slab in slabs(whole):
+            self.labels[slab] = initial.initial_labels(slab)
+        self.lengths = Distances.for_image(frame.shape, frame.spacing)
+
+    def to_classes(self, output: torch.Tensor) -> torch.Tensor:
+        """Output channels (..., channels) to class logits (..., classes).
+
+        A sigmoid network has no background channel: its background logit is 0, so that a class wins exactly where
+        its probability exceeds one half.
+        """
+        if self._has_background:
+            return output
+        return torch.cat([torch.zeros_like(output[..., :1]), output], dim=-1)
+
+    def _nearest_image_voxels(self) -> tuple[np.ndarray, ...]:
+        index = []
+        for axis in range(3):
+            crop, n = self.grid.crop[axis], self.grid.shape[axis]
+            center = (np.arange(n) + 0.5) * (crop.stop - crop.start) / n - 0.5 + crop.start
+            index.append(np.clip(np.round(center).astype(np.int64), crop.start, crop.stop - 1))
+        return np.ix_(*index)
+
+    def on_grid(self, field: np.ndarray) -> np.ndarray:
+        """A field (*image shape) at the network's grid, by nearest voxel."""
+        return field[self._to_image]
+
+    def edges(self, labels: np.ndarray, strokes: np.ndarray) -> EdgeFeatures:
+        """What cuts the walker's edges, with the intensity window of the strokes and the present structures."""
+        image = self.frame.image
+        coarse = tuple(slice(None, None, 3 if n >= 48 else 1) for n in self.frame.shape)
+        everything = image[(slice(None), *coarse)]
+        inside = labels[coarse] > 0
+        of_interest = np.concatenate([everything[:, inside], image[(slice(None), *strokes.T)]], axis=1)
+        window = IntensityWindow.around(everything.reshape(image.shape[0], -1), of_interest)
+        return EdgeFeatures(image, window, self.features, self.grid)
+
+
+def _check_image(volume: Volume, backbone: Backbone) -> None:
+    channels = volume.channels
+    expected = len(backbone.config.channels)
+    if channels.shape[0] != expected:
+        raise BackboneError(
+            f"The backbone {backbone.config.name!r} needs {expected} channel(s) "
+            f"({', '.join(backbone.config.channels)}), but {volume.name} has {channels.shape[0]}."
+        )
+    if channels.dtype.kind == "f":
+        bad = int(channels.size - np.count_nonzero(np.isfinite(channels)))
+        if bad:
+            raise InputError(
+                f"{volume.name} has {bad} voxels that are NaN or infinite. Replace them (for CT by -1024, for MR by 0) "
+                "and try again."
+            )
+    elif channels.dtype.kind not in "biu":
+        raise InputError(f"{volume.name} holds {channels.dtype}, not numbers that could be intensities.")
+    if channels.min() == channels.max():
+        raise InputError(
+            f"{volume.name} has the same intensity ({channels.flat[0]:g}) everywhere: there is nothing to see in it. "
+            "Load another image."
+        )

@@ -1,0 +1,191 @@
+"""The tuned part of a network at this image: logits at chosen voxels or everywhere, for any parameter values."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Callable, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .tape import FrozenPrefix, Tape
+from .windows import Window
+
+#: Maps parameter values to logits (N, C) at the voxels it was made for; differentiable.
+LogitsAt = Callable[[list[torch.Tensor]], torch.Tensor]
+
+
+class TunedPart(Protocol):
+    """What tuning needs to know of a network."""
+
+    #: The tuned parameters' pretrained values.
+    initial: list[torch.Tensor]
+
+    def at(self, positions: np.ndarray) -> LogitsAt:
+        """Prepare logits at continuous network-grid positions (N, 3), linearly interpolated."""
+
+    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
+        """Logits (C, *grid shape) for parameter values, no gradient."""
+
+
+class Blend:
+    """Windows with their normalized blending weights on the padded grid."""
+
+    def __init__(
+        self, windows: list[Window], weights: torch.Tensor, padded: tuple[int, int, int], shape: tuple[int, int, int]
+    ) -> None:
+        self.windows, self.weights, self.padded, self.shape = windows, weights, padded, shape
+        self.size = tuple(weights.shape)
+        self._total = torch.zeros(padded, device=weights.device)
+        for window in windows:
+            self._total[window.slices(self.size)] += weights
+
+    def merge(self, outputs: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """Blend `outputs(i)` (C, *window size) of all windows into (C, *shape)."""
+        crop = (slice(None), *(slice(0, n) for n in self.shape))
+        if len(self.windows) == 1:
+            return outputs(0)[crop]
+        merged = None
+        for i, window in enumerate(self.windows):
+            output = outputs(i)
+            if merged is None:
+                merged = torch.zeros((output.shape[0], *self.padded), device=output.device)
+            merged[(slice(None), *window.slices(self.size))] += output * self.weights
+        return (merged / self._total)[crop]
+
+    def covering(self, voxels: np.ndarray, i: int) -> tuple[np.ndarray, torch.Tensor]:
+        """Which of `voxels` (N, 3) window i covers (their row numbers) and its normalized weight there."""
+        local = voxels - np.array(self.windows[i].start)
+        rows = np.flatnonzero(((local >= 0) & (local < np.array(self.size))).all(axis=1))
+        local, where = local[rows], voxels[rows]
+        weight = self.weights[tuple(local.T)] / self._total[tuple(where.T)]
+        return rows, weight
+
+
+def corners(positions: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split linear interpolation at `positions` (N, 3) into unique voxels.
+
+    Returns:
+        voxels (U, 3) int64, and for each position its 8 rows in `voxels` (N, 8) and weights (N, 8) float32.
+    """
+    low = np.clip(np.floor(positions).astype(np.int64), 0, np.array(shape) - 1)
+    high = np.minimum(low + 1, np.array(shape) - 1)
+    fraction = positions - low
+    flat, weights = [], []
+    for corner in itertools.product((0, 1), repeat=3):
+        index = np.where(corner, high, low)
+        weights.append(np.prod(np.where(corner, fraction, 1 - fraction), axis=1))
+        flat.append(np.ravel_multi_index(tuple(index.T), shape))
+    unique, rows = np.unique(np.stack(flat, axis=1), return_inverse=True)
+    voxels = np.stack(np.unravel_index(unique, shape), axis=1)
+    return voxels, rows.reshape(len(positions), 8), np.stack(weights, axis=1).astype(np.float32)
+
+
+class ConvolutionPart:
+    """One convolution of stride 1 as last layer: its input columns at the asked voxels are gathered once.
+
+    The output is linear in the columns, so blending windows and interpolating between voxels are done on the
+    columns, exactly, before tuning starts.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, features: list[torch.Tensor], blend: Blend):
+        """Args: weight (C, F, k0, k1, k2), bias (C) or None, features (F, *window size) per window."""
+        self.initial = [weight] if bias is None else [weight, bias]
+        self._features, self._blend = features, blend
+        self._kernel = tuple(weight.shape[2:])
+
+    def at(self, positions: np.ndarray) -> LogitsAt:
+        """See `TunedPart.at`."""
+        voxels, rows, weights = corners(positions, self._blend.shape)
+        unique = self._columns(voxels)
+        rows_t = torch.as_tensor(rows, device=unique.device)
+        weights_t = torch.as_tensor(weights, device=unique.device)
+        columns = torch.zeros((len(positions), unique.shape[1]), device=unique.device)
+        for corner in range(8):
+            columns += unique[rows_t[:, corner]] * weights_t[:, corner : corner + 1]
+
+        def logits(values: list[torch.Tensor]) -> torch.Tensor:
+            weight = values[0].flatten(1)
+            return F.linear(columns, weight, values[1] if len(values) > 1 else None)
+
+        return logits
+
+    def _columns(self, voxels: np.ndarray) -> torch.Tensor:
+        """Blended input columns (N, F * k0 * k1 * k2) of grid voxels (N, 3)."""
+        n_features = self._features[0].shape[0]
+        offsets = [np.arange(k) - k // 2 for k in self._kernel]
+        out = torch.zeros((len(voxels), n_features, int(np.prod(self._kernel))), device=self._features[0].device)
+        for i, window in enumerate(self._blend.windows):
+            rows, weight = self._blend.covering(voxels, i)
+            if not len(rows):
+                continue
+            local = voxels[rows] - np.array(window.start)
+            features = self._features[i]
+            flat_features = features.reshape(n_features, -1)
+            rows_t = torch.as_tensor(rows, device=out.device)
+            for tap, offset in enumerate(itertools.product(*offsets)):
+                where = local + np.array(offset)
+                inside = ((where >= 0) & (where < np.array(features.shape[1:]))).all(axis=1)
+                flat = np.ravel_multi_index(tuple(where.clip(0, np.array(features.shape[1:]) - 1).T), features.shape[1:])
+                value = flat_features[:, torch.as_tensor(flat, device=out.device)].float()
+                # Outside the window the convolution saw its zero padding.
+                value = value * torch.as_tensor(inside, device=out.device)
+                out[rows_t, :, tap] += (value * weight).T
+        return out.flatten(1)
+
+    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
+        """See `TunedPart.everywhere`."""
+        padding = tuple(k // 2 for k in self._kernel)
+        bias = values[1] if len(values) > 1 else None
+
+        def output(i: int) -> torch.Tensor:
+            return F.conv3d(self._features[i][None].float(), values[0], bias, padding=padding)[0]
+
+        with torch.no_grad():
+            return self._blend.merge(output)
+
+
+class TapePart:
+    """Any last layers: the windows that hold asked voxels are replayed."""
+
+    def __init__(
+        self,
+        initial: list[torch.Tensor],
+        tapes: list[Tape | FrozenPrefix],
+        to_grid: Callable[[torch.Tensor], torch.Tensor],
+        blend: Blend,
+    ) -> None:
+        """Args: to_grid turns a network output (1, C, *spatial) into (C, *window size)."""
+        self.initial = initial
+        self._tapes, self._to_grid, self._blend = tapes, to_grid, blend
+
+    def at(self, positions: np.ndarray) -> LogitsAt:
+        """See `TunedPart.at`."""
+        voxels, rows, weights = corners(positions, self._blend.shape)
+        device = self.initial[0].device
+        rows_t = torch.as_tensor(rows, device=device)
+        weights_t = torch.as_tensor(weights, device=device)
+        used = []
+        for i, window in enumerate(self._blend.windows):
+            covered, weight = self._blend.covering(voxels, i)
+            if len(covered):
+                local = torch.as_tensor(voxels[covered] - np.array(window.start), device=device)
+                used.append((i, torch.as_tensor(covered, device=device), local, weight))
+
+        def logits(values: list[torch.Tensor]) -> torch.Tensor:
+            unique = None
+            for i, covered, local, weight in used:
+                output = self._to_grid(self._tapes[i].replay(values))
+                if unique is None:
+                    unique = torch.zeros((len(voxels), output.shape[0]), device=device)
+                at_voxels = output[:, local[:, 0], local[:, 1], local[:, 2]]
+                unique = unique.index_add(0, covered, (at_voxels * weight).T)
+            return (unique[rows_t] * weights_t[..., None]).sum(dim=1)
+
+        return logits
+
+    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
+        """See `TunedPart.everywhere`."""
+        with torch.no_grad():
+            return self._blend.merge(lambda i: self._to_grid(self._tapes[i].replay(values)))

@@ -1,0 +1,207 @@
+"""Run a backbone once on an image and keep what refining needs: initial logits, features and the tuned part."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ..backbone.config import BackboneConfig
+from ..backbone.grid import NetworkGrid
+from ..backbone.load import Backbone
+from ..errors import BackboneError
+from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
+from .layers import Layer, first_tensor, last_layers
+from .parts import Blend, ConvolutionPart, TapePart, TunedPart
+from .tape import FrozenPrefix, Tape, TapeError
+from .windows import blend_weights, padded_shape, plan_windows
+
+log = logging.getLogger(__name__)
+
+#: TorchScript calls the second one; the first nine arguments are the same.
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedNetwork:
+    """A network at one image.
+
+    Attributes:
+        logits: (C, *grid shape) float32 initial logits, one row per output channel.
+        features: (F, *grid shape) float32 input of the last layer, or None where it has no such form.
+        part: the tuned part.
+        notes: sentences for the user, e.g. why the slow path was taken.
+    """
+
+    logits: torch.Tensor
+    features: torch.Tensor | None
+    part: TunedPart
+    notes: list[str]
+
+
+class _Runner:
+    """Calls the network on one window, hiding that a 2-D network has no third axis."""
+
+    def __init__(self, backbone: Backbone, shape: tuple[int, int, int]) -> None:
+        self.network = backbone.network
+        self.flat_axis = None
+        if backbone.config.dimensions == 2:
+            self.flat_axis = next(axis for axis, n in enumerate(shape) if n == 1)
+
+    def squeeze(self, window: torch.Tensor) -> torch.Tensor:
+        """(C, *window) -> the network's input (1, C, *spatial)."""
+        return window[None] if self.flat_axis is None else window[None].squeeze(self.flat_axis + 2)
+
+    def to_grid(self, output: torch.Tensor) -> torch.Tensor:
+        """The network's output (1, C, *spatial) -> (C, *window)."""
+        return output[0] if self.flat_axis is None else output.unsqueeze(self.flat_axis + 2)[0]
+
+    def kernel_3d(self, weight: torch.Tensor) -> torch.Tensor:
+        """A convolution weight with the missing axis put in."""
+        return weight if self.flat_axis is None else weight.unsqueeze(self.flat_axis + 2)
+
+
+
+def prepare(
+    backbone: Backbone,
+    grid: NetworkGrid,
+    image: torch.Tensor,
+    layers: int = 1,
+    *,
+    progress: Progress = no_progress,
+    should_cancel: ShouldCancel = never_cancel,
+) -> PreparedNetwork:
+    """Run the network once over the image's network grid.
+
+    Args:
+        image: (channels, *image shape) normalized intensities in the order of the tensor axes, on the device.
+        layers: how many of the last layers will be tuned.
+
+    Raises:
+        BackboneError: the network rejects the input, or its output does not fit the classes.
+        Cancelled: between two windows.
+    """
+    config, device = backbone.config, image.device
+    network = backbone.network.to(device)
+    resampled = grid.to_network(image)
+    patch = config.by_tensor_axis(config.patch_size) if config.patch_size else None
+    padded = padded_shape(grid.shape, config.divisible_by, patch)
+    resampled = _pad_with_edge(resampled, padded)
+    size = patch or padded
+    blend = Blend(plan_windows(padded, size, config.overlap), blend_weights(size).to(device), padded, grid.shape)
+    runner = _Runner(backbone, grid.shape)
+    parameters = list(network.parameters())
+    tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
+    tuned = [p for layer in tuned_layers for p in layer.parameters]
+    last_weight = tuned_layers[-1].weight
+
+    tapes: list[Tape | FrozenPrefix] = []
+    notes: list[str] = []
+    for i, window in enumerate(blend.windows):
+        raise_if_cancelled(should_cancel)
+        progress(i, len(blend.windows), "Running the network")
+        inputs = runner.squeeze(resampled[(slice(None), *window.slices(size))].contiguous())
+        tape = _record(lambda inputs=inputs: _call(network, inputs), tuned, last_weight, notes)
+        _check_output(config, tape.output, inputs)
+        tapes.append(tape)
+    progress(len(blend.windows), len(blend.windows), "Running the network")
+
+    logits = blend.merge(lambda i: runner.to_grid(tapes[i].output)).float().contiguous()
+    features = None
+    if all(t.features is not None and t.features.ndim == tapes[0].output.ndim for t in tapes):
+        features = blend.merge(lambda i: _resize(runner.to_grid(tapes[i].features), size)).float()
+    part = _convolution_part(tapes, tuned, runner, blend) or TapePart(
+        [p.detach().clone() for p in tuned], tapes, runner.to_grid, blend
+    )
+    return PreparedNetwork(logits, features, part, list(dict.fromkeys(notes)))
+
+
+def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
+    try:
+        return network(inputs)
+    except (RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error):
+            raise
+        lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+        raise BackboneError(
+            f"The network rejects an input of shape {tuple(inputs.shape)}: {lines[-1][:300]} "
+            "Check dimensions, channels, divisible_by, spatial_shape and patch_size in backbone.json."
+        ) from error
+
+
+def _find_layers(
+    backbone: Backbone,
+    runner: _Runner,
+    image: torch.Tensor,
+    size: tuple[int, int, int],
+    count: int,
+    parameters: list[torch.Tensor],
+) -> list[Layer]:
+    """The order of execution does not depend on the input's size: try a small one first."""
+    multiple = backbone.config.divisible_by
+    small = tuple(min(n, max(32 // multiple, 2) * multiple) for n in size)
+    network = backbone.network
+    for shape in dict.fromkeys((small, size)):
+        window = runner.squeeze(image[(slice(None), *(slice(0, n) for n in shape))].contiguous())
+        try:
+            return last_layers(lambda window=window: _call(network, window), parameters, count)
+        except BackboneError:
+            if shape == size:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _record(run, tuned, last_weight, notes: list[str]) -> Tape | FrozenPrefix:
+    try:
+        return Tape.record(run, tuned, last_weight)
+    except TapeError as error:
+        note = f"The network runs as a whole in every step, which is slower: {error}."
+        log.warning(note)
+        notes.append(note)
+        return FrozenPrefix(run, tuned)
+
+
+def _check_output(config: BackboneConfig, output: torch.Tensor, inputs: torch.Tensor) -> None:
+    if output.ndim != inputs.ndim or tuple(output.shape[2:]) != tuple(inputs.shape[2:]):
+        raise BackboneError(
+            f"The network of {config.name!r} returns shape {tuple(output.shape)} for an input of shape "
+            f"{tuple(inputs.shape)}; logits of the same spatial size are needed."
+        )
+    if output.shape[1] != len(config.channel_labels):
+        raise BackboneError(
+            f"The network of {config.name!r} has {output.shape[1]} output channels, but backbone.json names "
+            f"{len(config.channel_labels)} classes. List one class per output channel, in channel order."
+        )
+
+
+def _pad_with_edge(image: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    extra = [n - m for n, m in zip(shape, image.shape[1:])]
+    if not any(extra):
+        return image
+    pads = [0, extra[2], 0, extra[1], 0, extra[0]]
+    return F.pad(image[None], pads, mode="replicate")[0]
+
+
+def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+    if tuple(features.shape[1:]) == tuple(size):
+        return features
+    return F.interpolate(features[None], size=size, mode="trilinear", align_corners=False)[0]
+
+
+def _convolution_part(tapes, tuned, runner: _Runner, blend: Blend) -> ConvolutionPart | None:
+    """The fast form, when the recorded run is one stride-1 "same" convolution in every window."""
+    for tape in tapes:
+        if len(tape.calls) != 1 or tape.calls[0].function not in _CONVOLUTIONS:
+            return None
+        args = tape.calls[0].args
+        stride, padding, dilation, transposed, _, groups = args[3:9]
+        kernel = tuned[0].shape[2:]
+        same = all(p == k // 2 and k % 2 == 1 for p, k in zip(padding, kernel))
+        if transposed or groups != 1 or not same or set(stride) != {1} or set(dilation) != {1}:
+            return None
+    weight = runner.kernel_3d(tuned[0].detach().clone())
+    bias = tuned[1].detach().clone() if len(tuned) > 1 else None
+    return ConvolutionPart(weight, bias, [runner.to_grid(t.features) for t in tapes], blend)

@@ -1,0 +1,98 @@
+"""One round's constraints in the network's frame: every stroked voxel with the one label it shall get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .image_state import NetworkState
+from .resolution import ResolvedConstraints
+
+
+@dataclass(frozen=True, eq=False)
+class RoundInput:
+    """All strokes of all rounds so far.
+
+    Attributes:
+        voxels: (N, 3) image voxels in the frame.
+        wanted: (N,) int64 label of each; for "not this class" the best other one.
+        called: (N,) int64 label each had when it was stroked first.
+    """
+
+    voxels: np.ndarray
+    wanted: np.ndarray
+    called: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+class CalledLabels:
+    """Remembers what every stroked voxel was called when it was stroked, over all rounds."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def of(self, flat: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """Labels (N,) for flat voxel indices (N,): remembered ones, else the present ones, which are remembered."""
+        return np.array([self._known.setdefault(i, p) for i, p in zip(flat.tolist(), present.tolist())], dtype=np.int64)
+
+    def copy(self) -> CalledLabels:
+        """An independent copy, so that a cancelled round leaves no trace."""
+        other = CalledLabels()
+        other._known = dict(self._known)
+        return other
+
+
+def round_input(
+    resolved: ResolvedConstraints,
+    user_shape: tuple[int, int, int],
+    state: NetworkState,
+    labels: np.ndarray,
+    called: CalledLabels,
+    locked: set[int],
+) -> RoundInput:
+    """Bring resolved constraints into the frame and decide what "not this class" voxels become.
+
+    Args:
+        resolved: in the user's axes.
+        user_shape: (K, J, I) of the user's array.
+        labels: (*frame shape) present labels.
+        called: remembered labels; updated.
+        locked: labels that no voxel may become.
+    """
+    voxels = state.frame.voxels(resolved.indices, user_shape)
+    wanted = resolved.wanted.astype(np.int64)
+    if len(resolved.forbidden_indices):
+        refused, rows = np.unique(resolved.forbidden_indices, return_inverse=True)
+        where = state.frame.voxels(refused, user_shape)
+        instead = _best_other(state, where, labels, rows, resolved.forbidden_labels, locked)
+        voxels = np.concatenate([voxels, where])
+        wanted = np.concatenate([wanted, instead])
+    flat = np.ravel_multi_index(tuple(voxels.T), labels.shape)
+    return RoundInput(voxels, wanted, called.of(flat, labels[tuple(voxels.T)]))
+
+
+def _best_other(
+    state: NetworkState,
+    voxels: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    forbidden: np.ndarray,
+    locked: set[int],
+) -> np.ndarray:
+    """The present label where it is not forbidden, else the network's most likely class that is allowed there."""
+    initial = state.to_classes(state.part.at(state.grid.positions(voxels))(state.part.initial)).cpu().numpy()
+    n_classes = max(initial.shape[1], int(forbidden.max()) + 1)
+    scores = np.full((len(voxels), n_classes), -np.inf)
+    scores[:, : initial.shape[1]] = initial
+    scores[:, [label for label in locked if label < n_classes]] = -np.inf
+    scores[rows, forbidden] = -np.inf
+    best = scores.argmax(axis=1)
+    # Everything forbidden or locked: background is what is left.
+    best[~np.isfinite(scores.max(axis=1))] = 0
+    present = labels[tuple(voxels.T)].astype(np.int64)
+    contradicted = np.zeros(len(voxels), dtype=bool)
+    contradicted[rows[present[rows] == forbidden]] = True
+    return np.where(contradicted, best, present)
