@@ -10,7 +10,7 @@ from .backbone.intensity import normalize
 from .backbone.load import Backbone
 from .decoding.blend import BlendedLogits, Distances, slabs
 from .decoding.edges import EdgeFeatures, IntensityWindow, standardized
-from .decoding.reach import doubt_by_class
+from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
 from .partial.prepare import prepare
@@ -60,7 +60,7 @@ class NetworkState:
         logits: (classes, *grid shape) initial class logits, background first.
         grid_labels: (*grid shape) initial labels.
         labels: (*image shape) uint16 initial labels.
-        doubt: see `doubt_by_class`.
+        doubt: of the untuned network.
         similarity_features: (F, *grid shape) standardized intensities and last features.
         lengths: how far strokes act in this image.
         notes: sentences for the user.
@@ -88,7 +88,7 @@ class NetworkState:
             self.part, self.notes = network.part, network.notes
             self.logits = self.to_classes(network.logits.movedim(0, -1)).movedim(-1, 0).contiguous()
             self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()
-            self.doubt = doubt_by_class(self.logits)
+            self.doubt = Doubt(self.logits)
             self._to_image = self._nearest_image_voxels()
             intensities = torch.as_tensor(np.stack([c[self._to_image] for c in frame.image]), device=device).float()
             limits = torch.quantile(intensities.flatten(1)[:, ::7], torch.tensor([0.05, 0.99], device=device), dim=1)

@@ -228,7 +228,7 @@ def _legend(result: RefinementResult, classes: Sequence[Segment], colors: dict[i
     for segment in classes:
         if segment.label in present:
             change = changes.get(segment.label)
-            volumes = [f"{sign}{ml:.1f}" for sign, ml in _volumes(change) if ml >= 0.05]
+            volumes = [sign + (f"{ml:.1f}" if ml >= 1 else f"{ml:.2g}") for sign, ml in _volumes(change) if ml > 0]
             text = "  ".join([segment.name, *volumes]) + (" ml" if volumes else "")
             structures.append(_Entry(colors[segment.label], text))
     return [marks, structures]

@@ -97,7 +97,9 @@ def choose_slices(
     drawn = order.apply(strokes != 0).any(axis=across)
     if len(chosen) > 1 and drawn.any() and not drawn[chosen].any():
         # Strokes without any of them in sight would puzzle the reader: show the drawn slice that changed most.
-        chosen[-1] = int(np.argmax(np.where(drawn, counts, -1)))
+        shown = int(np.argmax(np.where(drawn, counts, -1)))
+        near = [n for n, other in enumerate(chosen) if abs(shown - other) < gap]
+        chosen[near[0] if near else -1] = shown
     return SliceSheet(order, turned, axis, tuple(sorted(chosen)))
 
 

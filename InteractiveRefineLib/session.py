@@ -252,7 +252,7 @@ class RefineSession:
         for label in np.unique(strokes.wanted).tolist():
             if 0 < label < self._table.n_known:
                 own = nearest[strokes.wanted == label]
-                found.append(decide_reach(tuned, label, own, self.settings.reach, state.doubt[label]))
+                found.append(decide_reach(tuned, label, own, self.settings.reach, state.doubt))
         return found
 
     def _unprotected(self, logits: BlendedLogits, constraints: Constraints, should_cancel) -> np.ndarray:

@@ -68,7 +68,8 @@ class NetworkGrid:
         np.add.at(matrix, (highs[2], np.arange(len(highs[2]))), fractions[2])
         out = out.contiguous() @ torch.from_numpy(matrix).to(out.device)
         for axis in (1, 0):  # whole rows, then whole planes
-            if not fractions[axis].any() and len(lows[axis]) == out.shape[axis + 1]:
+            # One row for each asked voxel already: equal lengths alone would not do where positions were clamped.
+            if not fractions[axis].any() and np.array_equal(lows[axis], np.arange(out.shape[axis + 1])):
                 continue
             lower = out.index_select(axis + 1, torch.from_numpy(lows[axis]).to(out.device))
             upper = out.index_select(axis + 1, torch.from_numpy(highs[axis]).to(out.device))
@@ -86,6 +87,26 @@ class NetworkGrid:
         return None if inside.all() else ~inside
 
 
+def flat_axis(config: BackboneConfig, shape: tuple[int, int, int]) -> int | None:
+    """The axis of one voxel that a 2-D network does not have; None for a 3-D network.
+
+    It is K where the slice lies as the axis codes say, another axis e.g. for a coronal slice and codes "LPS".
+    """
+    if config.dimensions == 3:
+        return None
+    usual = config.tensor_axes.index("K")
+    return usual if shape[usual] == 1 else shape.index(1)
+
+
+def by_image_axis(config: BackboneConfig, along_ijk: tuple, shape: tuple[int, int, int]) -> tuple:
+    """A value per I, J, K in the order of the tensor axes; a 2-D network's I and J go to the slice's two axes."""
+    values = list(config.by_tensor_axis(along_ijk))
+    flat = flat_axis(config, shape)
+    if flat is not None:
+        values.insert(flat, values.pop(config.tensor_axes.index("K")))
+    return tuple(values)
+
+
 def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, float, float]) -> NetworkGrid:
     """Place the network's grid over an image.
 
@@ -98,25 +119,25 @@ def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, f
         InputError: the crop rule finds nothing in the image.
     """
     shape = tuple(int(n) for n in image.shape[1:])
-    flat = sum(n == 1 for n in shape) > 0
+    flat = 1 in shape
+    size = " x ".join(map(str, config.by_tensor_axis(shape)))  # by_tensor_axis undoes itself
     if config.dimensions == 3 and flat:
         raise BackboneError(
             f"The backbone {config.name!r} is a 3-D network, but the image is a single slice "
-            f"({' x '.join(map(str, shape[::-1]))}). Choose a 2-D backbone or load the whole volume."
+            f"({size} voxels). Choose a 2-D backbone or load the whole volume."
         )
     if config.dimensions == 2 and not flat:
         raise BackboneError(
             f"The backbone {config.name!r} is a 2-D network, but the image is a volume of "
-            f"{' x '.join(map(str, shape[::-1]))} voxels. Choose a 3-D backbone or a single slice."
+            f"{size} voxels. Choose a 3-D backbone or a single slice."
         )
     crop = _crop_box(config, image)
     sizes = tuple(s.stop - s.start for s in crop)
     if config.spatial_shape is not None:
-        grid = config.by_tensor_axis(config.spatial_shape)
+        grid = by_image_axis(config, config.spatial_shape, shape)
     elif config.spacing is not None:
-        target = config.by_tensor_axis(config.spacing)
-        grid = tuple(max(1, round(n * s / t)) for n, s, t in zip(sizes, spacing, target))
-        grid = tuple(1 if n == 1 else g for n, g in zip(sizes, grid))
+        target = by_image_axis(config, config.spacing, shape)
+        grid = tuple(1 if n == 1 else max(1, round(n * s / t)) for n, s, t in zip(sizes, spacing, target))
     else:
         grid = sizes
     return NetworkGrid(shape, crop, grid)
@@ -136,7 +157,7 @@ def _crop_box(config: BackboneConfig, image: np.ndarray) -> Box:
     above = (image > rule.threshold).any(axis=0)
     box = list(whole)
     for axis, code in enumerate(config.codes_by_tensor_axis):
-        if code in "SI":
+        if code in "SI" or shape[axis] == 1:
             continue
         share = above.mean(axis=tuple(a for a in range(3) if a != axis))
         inside = np.flatnonzero(share > rule.fraction)

@@ -13,7 +13,7 @@ def normalize(image: np.ndarray, rule: IntensityRule) -> np.ndarray:
     "window": clip to [low, high], then to 0..1, or (x - mean) / std where both are given.
     "percentile-zscore": clip to the two percentiles of the channel, subtract its mean, divide by its
     standard deviation. "percentile-scale": clip to the two percentiles, then to 0..1.
-    A constant channel becomes zero.
+    With a percentile rule a channel becomes zero where the two percentiles are equal.
     """
     out = np.array(image, dtype=np.float32)  # always a copy: the caller's image stays as it is
     if rule.rule == "none":
@@ -22,6 +22,9 @@ def normalize(image: np.ndarray, rule: IntensityRule) -> np.ndarray:
         low, high = (rule.low, rule.high)
         if rule.rule != "window":
             low, high = np.percentile(channel, [rule.low, rule.high])
+            if not low < high:  # nothing to scale; the standard deviation would be rounding errors
+                channel[...] = 0
+                continue
         np.clip(channel, low, high, out=channel)
         if rule.rule == "percentile-zscore":
             shift, scale = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
@@ -30,5 +33,5 @@ def normalize(image: np.ndarray, rule: IntensityRule) -> np.ndarray:
         else:
             shift, scale = low, high - low
         channel -= shift
-        channel /= scale if scale > 0 else 1.0
+        channel /= scale
     return out

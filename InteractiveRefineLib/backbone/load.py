@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
-import logging
+import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..errors import BackboneError
-from .config import FOLDER_LAYOUT, BackboneConfig, read_config
-
-log = logging.getLogger(__name__)
+from .config import BackboneConfig
+from .read_config import FOLDER_LAYOUT, read_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,14 @@ class Backbone:
     @property
     def n_parameters(self) -> int:
         """Number of trainable values of the network."""
-        return sum(p.numel() for p in self.network.parameters())
+        return sum(p.numel() for p in self.parameters())
+
+    def parameters(self) -> list[torch.Tensor]:
+        """The network's weights, the very objects; those of a frozen TorchScript network are constants of its graph."""
+        found = list(self.network.parameters())
+        if not found and isinstance(self.network, torch.jit.ScriptModule):
+            found = _graph_constants(self.network.inlined_graph)
+        return found
 
     def describe(self) -> str:
         """Several lines for the user: what was recognized in the folder."""
@@ -97,13 +105,37 @@ def _file_in(folder: Path, name: str, role: str) -> Path:
 def _load_torchscript(folder: Path, name: str) -> torch.nn.Module:
     path = _file_in(folder, name, "the network")
     try:
-        return torch.jit.load(str(path), map_location="cpu")
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's advice to developers
+            return torch.jit.load(str(path), map_location="cpu")
+    except Exception as error:  # whatever torch raises: no archive, a truncated one, another kind of file
         raise BackboneError(
-            f"{path} is not a TorchScript file ({reason}). Save the network with torch.jit.script(...).save() "
-            "or torch.jit.trace(...).save(); a plain torch.save() pickle is never opened here."
+            f"{path} is not a TorchScript file ({_first_line(error)}). Save the network with "
+            "torch.jit.script(...).save() or torch.jit.trace(...).save(); a plain torch.save() pickle is never "
+            "opened here."
         ) from error
+
+
+def _graph_constants(graph) -> list[torch.Tensor]:
+    """The floating-point constants of a TorchScript graph, except running statistics."""
+    nodes, pending = [], [graph]
+    while pending:
+        inside = list(pending.pop().nodes())
+        nodes += inside
+        pending += [block for node in inside for block in node.blocks()]
+    statistics = set()
+    for node in nodes:
+        if node.kind() in ("aten::batch_norm", "aten::instance_norm"):
+            statistics |= {value.debugName() for value in list(node.inputs())[3:5]}
+    constants = [n for n in nodes if n.kind() == "prim::Constant" and n.hasAttribute("value")]
+    constants = [n for n in constants if n.kindOf("value") == "t" and n.output().debugName() not in statistics]
+    tensors = [n.t("value") for n in constants]
+    return [t for t in tensors if t.is_floating_point() and t.ndim > 0]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def _load_factory(folder: Path, model: dict[str, str]) -> torch.nn.Module:
@@ -113,19 +145,25 @@ def _load_factory(folder: Path, model: dict[str, str]) -> torch.nn.Module:
         raise BackboneError(f"{folder}: the factory must be 'file.py:function' or 'module:function', not {entry!r}.")
     try:
         module = _import_from(folder, module_name)
+        if not callable(getattr(module, function_name, None)):
+            raise BackboneError(f"{folder}: the factory's {module_name} has no function {function_name!r}.")
         network = getattr(module, function_name)()
     except BackboneError:
         raise
     except Exception as error:  # the user's own code: any failure is theirs to read
         raise BackboneError(f"{folder}: the factory {entry!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, torch.nn.Module):
-        raise BackboneError(f"{folder}: the factory {entry!r} must return a torch.nn.Module, not {type(network).__name__}.")
+        found = type(network).__name__
+        raise BackboneError(f"{folder}: the factory {entry!r} must return a torch.nn.Module, not {found}.")
     if "weights" in model:
-        state = _read_weights(_file_in(folder, model["weights"], "the weights"))
+        path = _file_in(folder, model["weights"], "the weights")
+        state = _read_weights(path)
         try:
             network.load_state_dict(state)
-        except RuntimeError as error:
-            raise BackboneError(f"{folder / model['weights']} does not fit the network of {entry!r}: {error}") from error
+        except Exception as error:
+            # The first line names only the class; the next ones say which weights.
+            reason = " ".join(str(error).split())[:400]
+            raise BackboneError(f"{path} does not fit the network of {entry!r}: {reason}") from error
     return network
 
 
@@ -134,11 +172,15 @@ def _import_from(folder: Path, module_name: str):
         return importlib.import_module(module_name)
     path = _file_in(folder, module_name, "the factory's file")
     # A name of its own, so that two backbone folders may both hold a network.py.
-    unique = f"_interactive_refine_backbone_{abs(hash(str(path.resolve())))}"
+    unique = f"_interactive_refine_backbone_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(unique, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = module
-    spec.loader.exec_module(module)
+    sys.modules[unique] = module  # dataclasses and the like look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[unique]
+        raise
     return module
 
 
@@ -153,11 +195,18 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         except Exception as error:
             raise BackboneError(f"{path} is not a valid safetensors file: {error}") from error
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch raises: a refused pickle, a truncated archive
+        # torch's own text advises to switch the protection off; only what was refused is passed on.
+        refused = re.search(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)", str(error))
+        reason = f"it asks for {refused[1]}, which could execute code" if refused else _first_line(error)
+        if "weights_only" in reason:
+            reason = "no file of torch.save, or a damaged one"
         raise BackboneError(
-            f"{path} holds no plain tensors and was not opened further (it would execute code): "
-            f"{str(error).strip().splitlines()[0][:200]} Save weights with torch.save(network.state_dict(), path)."
+            f"{path} holds no plain tensors and was not opened further ({reason}). "
+            "Save weights with torch.save(network.state_dict(), path)."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

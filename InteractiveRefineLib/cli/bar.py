@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 
@@ -16,7 +17,19 @@ class ProgressReport:
     """A `progress` callback for the library; use it in a `with` block, so that the bar is gone before other output."""
 
     def __init__(self) -> None:
-        self._bar = tqdm(total=1, file=sys.stderr, leave=False, bar_format=_FORMAT) if sys.stderr.isatty() else None
+        self._bar = None
+        if sys.stderr.isatty():
+            # Some terminals (in containers) claim to have no size, and tqdm would then show nothing at all.
+            columns, rows = shutil.get_terminal_size()
+            self._bar = tqdm(
+                desc="Starting",
+                total=1,
+                file=sys.stderr,
+                leave=False,
+                bar_format=_FORMAT,
+                ncols=columns,
+                nrows=rows,
+            )
         self._stage = ""
         self._last_line = -LOG_INTERVAL_S
 

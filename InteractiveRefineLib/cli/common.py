@@ -97,6 +97,11 @@ def warn(sentences: Iterable[str]) -> None:
         print(f"interactive-refine: warning: {sentence}", file=sys.stderr)
 
 
+def milliliters(ml: float) -> str:
+    """A volume for people; small ones keep two digits, so that a lesion is not called 0.0 ml."""
+    return f"{ml:.1f}" if ml >= 1 or ml == 0 else f"{ml:.2g}"
+
+
 def say(text: str) -> None:
     """A line of the result on stdout."""
     try:

@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
     write_segmentation(session.segmentation(), args.output)
     for segment in session.classes:
         volume = float((labels == segment.label).sum()) * image.geometry.voxel_volume_ml
-        common.say(f"{segment.name}: {volume:.1f} ml")
+        common.say(f"{segment.name}: {common.milliliters(volume)} ml")
     common.say(f"Wrote {args.output}")

@@ -142,8 +142,9 @@ def run(args: argparse.Namespace) -> None:
         result = session.refine(constraints, progress=progress, should_cancel=interrupt_requested)
     write_segmentation(session.segmentation(), args.output)
     if args.report:
-        from .report import write_report
+        from .report_file import write_report
 
+        files["backbone"] = args.backbone or backbone.config.name  # the shipped one has no name on the command line
         write_report(args.report, result, settings, {**files, "lock": args.lock, "add_class": args.add_class})
     if args.preview:
         from ..preview import write_preview
@@ -197,6 +198,7 @@ def _tell(result: RefinementResult) -> None:
     common.warn(result.warnings)
     for change in result.changes:
         reach = f" (reach: {change.reach})" if change.reach else ""
-        common.say(f"{change.name}: +{change.added_ml:.1f} ml, -{change.removed_ml:.1f} ml{reach}")
+        added, removed = common.milliliters(change.added_ml), common.milliliters(change.removed_ml)
+        common.say(f"{change.name}: +{added} ml, -{removed} ml{reach}")
     if result.changed_box is None:
         common.say("Nothing changed.")

@@ -14,12 +14,14 @@ from .blend import BlendedLogits, Distances, blend_weight, slabs
 from .clusters import clusters_of
 from .distance import stroke_distance
 from .edges import EdgeFeatures
-from .reach import Reach
+from .reach import NO_TRUST, Reach
 from .walker import WalkerProblem, solve_walker
 
-#: Strength of the walker's prior far from strokes, and the share of it that remains at the strokes.
-GAMMA = 0.1
-GAMMA_FLOOR = 0.02
+#: Strength of the walker's prior far from strokes where its relaxation length is 1 mm; it falls with the square of
+#: that length, as the walker's own diffusion length does: 0.3 for a torso CT, 2.7 for a 40 mm crop.
+GAMMA = 43.0
+#: Share of the prior that remains at the strokes.
+GAMMA_FLOOR = 0.1
 #: A class below this probability everywhere in a region takes no part in the walk.
 _ABSENT = 0.02
 
@@ -73,11 +75,11 @@ class Decoder:
         """Box of the image in which labels may change."""
         task = self._task
         box = padded_box(_box_around(task.seeds), task.lengths.blend_limit, task.spacing, task.labels.shape)
-        far = [r.region * np.float32(r.trust) for r in task.reaches if r.trust > 0 and r.region.any()]
-        if far:
-            trust = np.maximum.reduce(far)
+        trust = np.maximum.reduce([r.trust for r in task.reaches]) if task.reaches else np.zeros((1, 1, 1))
+        region = box_of(trust > NO_TRUST)
+        if region is not None:
             self._trust = torch.from_numpy(trust)[None].to(self._device)
-            box = _union(box, _image_box(box_of(trust), self._grid, task.labels.shape))
+            box = _union(box, _image_box(region, self._grid, task.labels.shape))
         return box
 
     def blend(self, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
@@ -126,7 +128,7 @@ class Decoder:
         prior[(slice(None), *local)] = (classes[:, None] == given[None]).float()
 
         relax = torch.exp(-0.5 * (near / lengths.relax_sigma) ** 2)
-        gamma = GAMMA * (GAMMA_FLOOR + 1 - relax)
+        gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
         features, factors = self._edges.in_box(box, device)
         problem = WalkerProblem(features, factors, prior, gamma, fixed, task.spacing)
         labels = classes[most_likely(solve_walker(problem, should_cancel=should_cancel))].cpu().numpy()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -67,6 +68,16 @@ def last_layers(run: Callable[[], Any], parameters: list[torch.Tensor], count: i
     return layers[-count:]
 
 
+def written_by(func, args: tuple, kwargs: dict) -> list[torch.Tensor]:
+    """The tensors that an operation writes into."""
+    written = []
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            target = args[index] if index < len(args) else kwargs.get(argument.name)
+            written += [t for t in tree_leaves(target) if isinstance(t, torch.Tensor)]
+    return written
+
+
 class _Scan(TorchDispatchMode):
     """Records which operation fed which, and where parameters entered; keeps no activations."""
 
@@ -77,6 +88,7 @@ class _Scan(TorchDispatchMode):
         for parameter in parameters:
             self._parameter_of[parameter] = [parameter]
         self._producer = WeakIdKeyDictionary()  # tensor -> node
+        self._writers = WeakIdKeyDictionary()  # tensor -> nodes that wrote into its memory, one list for all views
         self._nodes: list[tuple[str, list[int], list[torch.Tensor]]] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -92,14 +104,21 @@ class _Scan(TorchDispatchMode):
             return output
         node = len(self._nodes)
         self._nodes.append((func.overloadpacket.__name__, self._sources(data), used))
-        # An in-place operation makes its target depend on everything it read.
-        written = [t for t in inputs if t in self._producer and any(t is o for o in outputs)]
-        for t in [*outputs, *written]:
+        for t in outputs:
+            source = next((i for i in data if i.untyped_storage()._cdata == t.untyped_storage()._cdata), None)
+            if source is not None:  # an in-place operation or a view
+                self._writers[t] = self._writers.setdefault(source, [])
+        for t in written_by(func, args, kwargs):
+            self._writers.setdefault(t, []).append(node)
+            self._producer[t] = node
+        for t in outputs:
             self._producer[t] = node
         return output
 
     def _sources(self, tensors: list[torch.Tensor]) -> list[int]:
-        return [self._producer[t] for t in tensors if t in self._producer]
+        return [n for t in tensors for n in ([self._producer[t]] if t in self._producer else [])] + [
+            n for t in tensors for n in self._writers.get(t, ())
+        ]
 
     def layers_reaching(self, output: torch.Tensor) -> list[Layer]:
         reachable: set[int] = set()
@@ -109,17 +128,13 @@ class _Scan(TorchDispatchMode):
             if node not in reachable:
                 reachable.add(node)
                 pending.extend(self._nodes[node][1])
+        # A weight used twice counts where it is used last.
+        last_use = {id(p): node for node in sorted(reachable) for p in self._nodes[node][2]}
         layers: list[Layer] = []
-        seen: set[int] = set()
         for node in sorted(reachable):
             name, _, used = self._nodes[node]
-            fresh = [p for p in used if id(p) not in seen]
-            matrices = [p for p in fresh if p.ndim >= 2 and name in _LAYER_OPS]
-            for p in matrices:
-                layers.append(Layer(p))
-                seen.add(id(p))
-            for p in fresh:
-                if p.ndim < 2 and layers and id(p) not in seen:
-                    layers[-1].others.append(p)
-                    seen.add(id(p))
+            fresh = list({id(p): p for p in used if last_use.get(id(p)) == node}.values())
+            layers += [Layer(p) for p in fresh if p.ndim >= 2 and name in _LAYER_OPS]
+            if layers:
+                layers[-1].others += [p for p in fresh if p.ndim < 2]
         return layers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -70,8 +71,9 @@ def corners(positions: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndar
         voxels (U, 3) int64, and for each position its 8 rows in `voxels` (N, 8) and weights (N, 8) float32.
     """
     low = np.clip(np.floor(positions).astype(np.int64), 0, np.array(shape) - 1)
-    high = np.minimum(low + 1, np.array(shape) - 1)
     fraction = positions - low
+    # On a voxel its neighbors do not count; naming them would only make work.
+    high = np.where(fraction > 0, np.minimum(low + 1, np.array(shape) - 1), low)
     flat, weights = [], []
     for corner in itertools.product((0, 1), repeat=3):
         index = np.where(corner, high, low)
@@ -127,7 +129,8 @@ class ConvolutionPart:
             for tap, offset in enumerate(itertools.product(*offsets)):
                 where = local + np.array(offset)
                 inside = ((where >= 0) & (where < np.array(features.shape[1:]))).all(axis=1)
-                flat = np.ravel_multi_index(tuple(where.clip(0, np.array(features.shape[1:]) - 1).T), features.shape[1:])
+                where = where.clip(0, np.array(features.shape[1:]) - 1)
+                flat = np.ravel_multi_index(tuple(where.T), features.shape[1:])
                 value = flat_features[:, torch.as_tensor(flat, device=out.device)].float()
                 # Outside the window the convolution saw its zero padding.
                 value = value * torch.as_tensor(inside, device=out.device)
@@ -169,7 +172,7 @@ class TapePart:
         used = []
         for i, window in enumerate(self._blend.windows):
             covered, weight = self._blend.covering(voxels, i)
-            if len(covered):
+            if len(covered) or (i == 0 and not len(voxels)):  # one window at least, which tells the channels
                 local = torch.as_tensor(voxels[covered] - np.array(window.start), device=device)
                 used.append((i, torch.as_tensor(covered, device=device), local, weight))
 

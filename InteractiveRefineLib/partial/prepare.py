@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from ..backbone.config import BackboneConfig
-from ..backbone.grid import NetworkGrid
+from ..backbone.grid import NetworkGrid, by_image_axis, flat_axis
 from ..backbone.load import Backbone
-from ..errors import BackboneError
+from ..errors import BackboneError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
-from .layers import Layer, first_tensor, last_layers
+from .layers import Layer, last_layers
 from .parts import Blend, ConvolutionPart, TapePart, TunedPart
-from .tape import FrozenPrefix, Tape, TapeError
+from .tape import FrozenPrefix, Slot, Tape, TapeError
 from .windows import blend_weights, padded_shape, plan_windows
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,11 @@ class _Runner:
 
     def __init__(self, backbone: Backbone, shape: tuple[int, int, int]) -> None:
         self.network = backbone.network
-        self.flat_axis = None
-        if backbone.config.dimensions == 2:
-            self.flat_axis = next(axis for axis, n in enumerate(shape) if n == 1)
+        self.flat_axis = flat_axis(backbone.config, shape)
+
+    def runs(self, window: torch.Tensor) -> Callable[[], Any]:
+        """What runs the network on one window (C, *window)."""
+        return lambda: _call(self.network, self.squeeze(window))
 
     def squeeze(self, window: torch.Tensor) -> torch.Tensor:
         """(C, *window) -> the network's input (1, C, *spatial)."""
@@ -62,7 +65,6 @@ class _Runner:
     def kernel_3d(self, weight: torch.Tensor) -> torch.Tensor:
         """A convolution weight with the missing axis put in."""
         return weight if self.flat_axis is None else weight.unsqueeze(self.flat_axis + 2)
-
 
 
 def prepare(
@@ -85,15 +87,14 @@ def prepare(
         Cancelled: between two windows.
     """
     config, device = backbone.config, image.device
-    network = backbone.network.to(device)
-    resampled = grid.to_network(image)
-    patch = config.by_tensor_axis(config.patch_size) if config.patch_size else None
-    padded = padded_shape(grid.shape, config.divisible_by, patch)
-    resampled = _pad_with_edge(resampled, padded)
+    backbone.network.to(device)
+    runner = _Runner(backbone, grid.shape)
+    patch = by_image_axis(config, config.patch_size, grid.shape) if config.patch_size else None
+    padded = padded_shape(grid.shape, config.divisible_by, patch, runner.flat_axis)
+    resampled = _pad_with_edge(grid.to_network(image), padded)
     size = patch or padded
     blend = Blend(plan_windows(padded, size, config.overlap), blend_weights(size).to(device), padded, grid.shape)
-    runner = _Runner(backbone, grid.shape)
-    parameters = list(network.parameters())
+    parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
     tuned = [p for layer in tuned_layers for p in layer.parameters]
     last_weight = tuned_layers[-1].weight
@@ -103,9 +104,9 @@ def prepare(
     for i, window in enumerate(blend.windows):
         raise_if_cancelled(should_cancel)
         progress(i, len(blend.windows), "Running the network")
-        inputs = runner.squeeze(resampled[(slice(None), *window.slices(size))].contiguous())
-        tape = _record(lambda inputs=inputs: _call(network, inputs), tuned, last_weight, notes)
-        _check_output(config, tape.output, inputs)
+        inputs = resampled[(slice(None), *window.slices(size))]
+        tape = _record(runner.runs(inputs), tuned, last_weight, notes)
+        _check_output(config, tape.output, runner.squeeze(inputs))
         tapes.append(tape)
     progress(len(blend.windows), len(blend.windows), "Running the network")
 
@@ -116,14 +117,19 @@ def prepare(
     part = _convolution_part(tapes, tuned, runner, blend) or TapePart(
         [p.detach().clone() for p in tuned], tapes, runner.to_grid, blend
     )
+    for tape in tapes:  # merged; only what the replay needs stays in memory
+        tape.output = tape.features = None
     return PreparedNetwork(logits, features, part, list(dict.fromkeys(notes)))
 
 
 def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
     try:
-        return network(inputs)
-    except (RuntimeError, ValueError, TypeError) as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error):
+        # TorchScript's optimizer would merge equal weights and fuse operations, which hides them from the tape.
+        with torch.jit.optimized_execution(False):
+            return network(inputs.clone())  # a network may overwrite its input, which later runs read again
+    except Exception as error:
+        out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in str(error)
+        if out_of_memory or isinstance(error, RefineError):
             raise
         lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
         raise BackboneError(
@@ -140,32 +146,33 @@ def _find_layers(
     count: int,
     parameters: list[torch.Tensor],
 ) -> list[Layer]:
-    """The order of execution does not depend on the input's size: try a small one first."""
+    """The order of execution rarely depends on the input's size: try a small one first."""
     multiple = backbone.config.divisible_by
     small = tuple(min(n, max(32 // multiple, 2) * multiple) for n in size)
-    network = backbone.network
     for shape in dict.fromkeys((small, size)):
-        window = runner.squeeze(image[(slice(None), *(slice(0, n) for n in shape))].contiguous())
+        run = runner.runs(image[(slice(None), *(slice(0, n) for n in shape))])
         try:
-            return last_layers(lambda window=window: _call(network, window), parameters, count)
+            return last_layers(run, parameters, count)
         except BackboneError:
             if shape == size:
                 raise
     raise AssertionError("unreachable")
 
 
-def _record(run, tuned, last_weight, notes: list[str]) -> Tape | FrozenPrefix:
+def _record(
+    run: Callable[[], Any], tuned: list[torch.Tensor], last_weight: torch.Tensor, notes: list[str]
+) -> Tape | FrozenPrefix:
     try:
         return Tape.record(run, tuned, last_weight)
     except TapeError as error:
         note = f"The network runs as a whole in every step, which is slower: {error}."
         log.warning(note)
         notes.append(note)
-        return FrozenPrefix(run, tuned)
+        return FrozenPrefix(run, tuned, last_weight)
 
 
 def _check_output(config: BackboneConfig, output: torch.Tensor, inputs: torch.Tensor) -> None:
-    if output.ndim != inputs.ndim or tuple(output.shape[2:]) != tuple(inputs.shape[2:]):
+    if output.ndim != inputs.ndim or output.shape[0] != 1 or output.shape[2:] != inputs.shape[2:]:
         raise BackboneError(
             f"The network of {config.name!r} returns shape {tuple(output.shape)} for an input of shape "
             f"{tuple(inputs.shape)}; logits of the same spatial size are needed."
@@ -191,17 +198,25 @@ def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     return F.interpolate(features[None], size=size, mode="trilinear", align_corners=False)[0]
 
 
-def _convolution_part(tapes, tuned, runner: _Runner, blend: Blend) -> ConvolutionPart | None:
+def _convolution_part(
+    tapes: list[Tape | FrozenPrefix], tuned: list[torch.Tensor], runner: _Runner, blend: Blend
+) -> ConvolutionPart | None:
     """The fast form, when the recorded run is one stride-1 "same" convolution in every window."""
-    for tape in tapes:
-        if len(tape.calls) != 1 or tape.calls[0].function not in _CONVOLUTIONS:
-            return None
-        args = tape.calls[0].args
-        stride, padding, dilation, transposed, _, groups = args[3:9]
-        kernel = tuned[0].shape[2:]
-        same = all(p == k // 2 and k % 2 == 1 for p, k in zip(padding, kernel))
-        if transposed or groups != 1 or not same or set(stride) != {1} or set(dilation) != {1}:
-            return None
+    if not all(isinstance(tape, Tape) and _is_same_convolution(tape, tuned) for tape in tapes):
+        return None
     weight = runner.kernel_3d(tuned[0].detach().clone())
     bias = tuned[1].detach().clone() if len(tuned) > 1 else None
-    return ConvolutionPart(weight, bias, [runner.to_grid(t.features) for t in tapes], blend)
+    return ConvolutionPart(weight, bias, [runner.to_grid(tape.calls[0].args[0]) for tape in tapes], blend)
+
+
+def _is_same_convolution(tape: Tape, tuned: list[torch.Tensor]) -> bool:
+    if len(tape.calls) != 1 or tape.calls[0].function not in _CONVOLUTIONS:
+        return False
+    call = tape.calls[0]
+    inputs, weight, bias, stride, padding, dilation, transposed, _, groups = call.args[:9]
+    slots = (weight, bias) if len(tuned) > 1 else (weight,)
+    if slots != tuple(Slot(i) for i in range(len(tuned))) or (len(tuned) == 1 and bias is not None):
+        return False
+    same = all(p == k // 2 and k % 2 == 1 for p, k in zip(padding, tuned[0].shape[2:]))
+    plain = not transposed and groups == 1 and set(stride) == {1} and set(dilation) == {1}
+    return same and plain and tape.result.index == call.outputs[0] and inputs.dtype == tuned[0].dtype

@@ -21,23 +21,24 @@ class Window:
 
 
 def padded_shape(
-    shape: tuple[int, int, int], divisible_by: int, patch: tuple[int, int, int] | None
+    shape: tuple[int, int, int],
+    divisible_by: int,
+    patch: tuple[int, int, int] | None,
+    flat_axis: int | None = None,
 ) -> tuple[int, int, int]:
-    """Smallest shape that holds `shape`, a whole patch, and is divisible along every axis longer than one voxel."""
+    """Smallest shape that holds `shape` and a whole patch and is divisible along every axis but a flat one."""
     out = []
     for axis, n in enumerate(shape):
         n = max(n, patch[axis]) if patch else n
-        out.append(n if n == 1 else -(-n // divisible_by) * divisible_by)
+        out.append(n if axis == flat_axis else -(-n // divisible_by) * divisible_by)
     return tuple(out)
 
 
-def plan_windows(
-    shape: tuple[int, int, int], patch: tuple[int, int, int], overlap: float
-) -> list[Window]:
+def plan_windows(shape: tuple[int, int, int], patch: tuple[int, int, int], overlap: float) -> list[Window]:
     """Evenly spread windows of size `patch` that cover `shape` and overlap by at least `overlap` (0 to <1)."""
     starts = []
     for n, p in zip(shape, patch):
-        step = max(1, int(p * (1 - overlap)))
+        step = max(1, int(p * (1 - overlap) + 1e-6))  # 10 * (1 - 0.8) is 1.999...
         count = 1 if n <= p else int(np.ceil((n - p) / step)) + 1
         starts.append([round(i * (n - p) / (count - 1)) if count > 1 else 0 for i in range(count)])
     return [Window(start) for start in itertools.product(*starts)]

@@ -57,6 +57,8 @@ def similarity_to_strokes(anchors: torch.Tensor, strokes: torch.Tensor) -> torch
     if strokes.shape[0] > _MAX_STROKES:
         step = strokes.shape[0] / _MAX_STROKES
         strokes = strokes[(torch.arange(_MAX_STROKES, device=strokes.device) * step).long()]
+    if not len(strokes):
+        return torch.zeros(anchors.shape[0], device=anchors.device)
     nearest = torch.full((anchors.shape[0],), float("inf"), device=anchors.device)
     for part in strokes.split(64):
         squared = torch.cdist(anchors, part).square_() / anchors.shape[1]

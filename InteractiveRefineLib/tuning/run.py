@@ -19,7 +19,7 @@ class TuningOutcome:
 
     Attributes:
         values: the tuned parameters, detached.
-        loss_curve: the reported loss before each step.
+        loss_curve: the reported loss before each step and after the last one.
         violated: stroke voxels whose most likely class is still not the wanted one.
         notes: sentences for the user.
     """

@@ -6,10 +6,23 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cli_examples import LIVER, LPS, SHAPE, SPLEEN, Thresholds, errors_of, strokes, truth, write_backbone, write_labels
+from cli_examples import (
+    LIVER,
+    LPS,
+    SHAPE,
+    SPLEEN,
+    Thresholds,
+    errors_of,
+    strokes,
+    truth,
+    write_backbone,
+    write_labels,
+    write_scan,
+)
 
 from InteractiveRefineLib.cli import common
 from InteractiveRefineLib.cli.main import main
+from InteractiveRefineLib.phantom import make_phantom
 from InteractiveRefineLib.segmentation import Segment
 from InteractiveRefineLib.segmentation_io import read_segmentation, write_segmentation
 
@@ -134,6 +147,26 @@ def test_without_a_backbone_the_shipped_one_is_used(capsys):
     assert main(["check-backbone"]) == 0
     printed = capsys.readouterr().out
     assert "liver" in printed and "PhantomAbdomen" in printed
+
+
+def test_the_shipped_network_segments_a_phantom_and_its_mistake_is_corrected(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    image, truth_ = make_phantom(seed=7001)
+    write_scan("ct.nrrd", image)
+    assert main(["predict", "--image", "ct.nrrd", "--output", "before.seg.nrrd"]) == 0
+    before = read_segmentation("before.seg.nrrd")
+    liver = truth_.segment_named("liver").label
+    missed = np.argwhere((truth_.labels == liver) & (before.labels != liver))[:20]
+    drawn = np.zeros(truth_.labels.shape, dtype=np.uint16)
+    drawn[tuple(missed.T)] = liver
+    write_labels("strokes.nrrd", drawn, image.ijk_to_ras)
+    words = ["--image", "ct.nrrd", "--current", "before.seg.nrrd", "--scribbles", "strokes.nrrd", "--lock", "spleen"]
+    assert main(["refine", *words, "--output", "after.seg.nrrd", "--preview", "after.png"]) == 0
+    after = read_segmentation("after.seg.nrrd")
+    assert len(missed) and (after.labels[tuple(missed.T)] == liver).all()
+    spleen = before.segment_named("spleen").label
+    assert np.array_equal(after.labels == spleen, before.labels == spleen)
+    assert Path("after.png").stat().st_size > 10_000
 
 
 def test_check_backbone_runs_the_network_because_only_that_shows_what_it_returns(folder, capsys):

@@ -159,6 +159,10 @@ def test_at_least_one_slice_shows_a_stroke():
     changed[18, 0, 0] = strokes[18, 0, 0] = True
     sheet = choose_slices(Geometry(changed.shape, LPS), changed, strokes, changed, 2)
     assert [39 - i for i in sheet.indices] == [30, 18]
+    changed[29, 0, 0] = strokes[29, 0, 0] = True
+    strokes[18] = False
+    sheet = choose_slices(Geometry(changed.shape, LPS), changed, strokes, changed, 2)
+    assert [39 - i for i in sheet.indices] == [29, 5], "it takes the place of the slice that shows the same change"
 
 
 @pytest.mark.parametrize(("axis", "name"), [(0, "Axial"), (1, "Coronal"), (2, "Sagittal")])
