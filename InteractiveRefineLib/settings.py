@@ -44,7 +44,7 @@ class RefineSettings:
     growing_rule: str = "chain"
     threshold: float | None = None
     threshold_noise: float = 2.0
-    max_distance_mm: float = 15.0
+    max_distance_mm: float = 20.0
     seed: int = 0
     device: str = "auto"
 

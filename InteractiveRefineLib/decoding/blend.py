@@ -45,7 +45,7 @@ class Distances:
         """
         sides = [n * s for n, s in zip(shape, spacing) if n > 1]
         extent = float(np.exp(np.mean(np.log(sides))))
-        return cls(min(20.0, 0.13 * extent), min(12.0, 0.1 * extent), min(24.0, 0.2 * extent))
+        return cls(min(20.0, 0.12 * extent), min(12.0, 0.1 * extent), min(24.0, 0.2 * extent))
 
 
 class BlendedLogits:

@@ -18,8 +18,8 @@ from .reach import NO_TRUST, Reach
 from .walker import WalkerProblem, solve_walker
 
 #: Strength of the walker's prior far from strokes where its relaxation length is 1 mm; it falls with the square of
-#: that length, as the walker's own diffusion length does: 0.3 for a torso CT, 2.7 for a 40 mm crop.
-GAMMA = 43.0
+#: that length, as the walker's own diffusion length does: 0.08 for a torso CT, 0.75 for a 40 mm crop.
+GAMMA = 12.0
 #: Share of the prior that remains at the strokes.
 GAMMA_FLOOR = 0.1
 #: A class below this probability everywhere in a region takes no part in the walk.
@@ -34,8 +34,10 @@ class DecodingInput:
         labels: (*image shape) present labels.
         manual: (*image shape) bool, where the user or another program decided the label.
         strokes: (S, 3) image voxels under strokes, from which distances are measured.
+        stroke_labels: (S,) their labels.
         seeds: (N, 3) image voxels whose label is given: the strokes and what was grown from them.
         seed_labels: (N,) their labels.
+        stretch: (labels,) per label, how much farther than usual its strokes act.
         reaches: one per class with strokes.
         spacing: mm along the three axes.
         lengths: how far a stroke acts.
@@ -45,8 +47,10 @@ class DecodingInput:
     labels: np.ndarray
     manual: np.ndarray
     strokes: np.ndarray
+    stroke_labels: np.ndarray
     seeds: np.ndarray
     seed_labels: np.ndarray
+    stretch: np.ndarray
     reaches: list[Reach]
     spacing: tuple[float, float, float]
     lengths: Distances
@@ -74,7 +78,8 @@ class Decoder:
     def _plan(self) -> Box:
         """Box of the image in which labels may change."""
         task = self._task
-        box = padded_box(_box_around(task.seeds), task.lengths.blend_limit, task.spacing, task.labels.shape)
+        far_mm = task.lengths.blend_limit * float(task.stretch.max())
+        box = padded_box(_box_around(task.seeds), far_mm, task.spacing, task.labels.shape)
         trust = np.maximum.reduce([r.trust for r in task.reaches]) if task.reaches else np.zeros((1, 1, 1))
         region = box_of(trust > NO_TRUST)
         if region is not None:
@@ -93,24 +98,27 @@ class Decoder:
 
     def _blended(self, box: Box) -> torch.Tensor:
         task = self._task
-        distance = stroke_distance(task.strokes, box, task.spacing, task.lengths.blend_limit).to(self._device)
-        weight = blend_weight(distance, task.lengths)
+        stretch = task.stretch[task.stroke_labels]
+        distance = stroke_distance(task.strokes, box, task.spacing, task.lengths.blend_limit, stretch)
+        weight = blend_weight(distance.to(self._device), task.lengths)
         if self._trust is not None:
             weight = torch.maximum(weight, self._grid.sample_box(self._trust, box)[0])
         return self._logits.blended(box, task.labels[box], task.manual[box], weight)
 
     def walk(self, proposed: np.ndarray, should_cancel: ShouldCancel = never_cancel) -> None:
         """Replace `proposed` (*box shape) near the strokes by the random walker's labels, in place."""
-        reach = self._task.lengths.walker_reach
+        reach = self._task.lengths.walker_reach * float(self._task.stretch.max())
         for rows in clusters_of(self._task.seeds, self._task.spacing, 2 * reach):
             raise_if_cancelled(should_cancel)
             self._walk_cluster(self._task.seeds[rows], self._task.seed_labels[rows], proposed, should_cancel)
 
     def _walk_cluster(self, seeds, seed_labels, proposed, should_cancel) -> None:
         task, lengths, device = self._task, self._task.lengths, self._device
-        box = padded_box(_box_around(seeds), lengths.walker_reach, task.spacing, task.labels.shape)
+        stretch = task.stretch[seed_labels]
+        reach_mm = lengths.walker_reach * float(stretch.max())
+        box = padded_box(_box_around(seeds), reach_mm, task.spacing, task.labels.shape)
         prior = self._blended(box).softmax(dim=0)
-        near = stroke_distance(seeds, box, task.spacing, lengths.blend_limit).to(device)
+        near = stroke_distance(seeds, box, task.spacing, lengths.blend_limit, stretch).to(device)
         start = np.array([s.start for s in box])
         local = torch.as_tensor(seeds - start, device=device).unbind(dim=1)
         given = torch.as_tensor(seed_labels.astype(np.int64), device=device)

@@ -12,6 +12,10 @@ from ..backbone.grid import most_likely
 
 #: Lead, relative to the background's, at which a voxel's doubt has fallen to exp(-1/2).
 VOXEL_DOUBT = 0.3
+#: How much farther than usual the strokes of a class act that is missing from the network's answer.
+MISSING_STRETCH = 0.8
+#: Doubt from which a class counts as more and more missing. Below it (shifted intensities: 0.62) longer lengths hurt.
+_ALMOST_MISSING = 0.8
 #: Trust below it changes nothing.
 NO_TRUST = 0.01
 
@@ -61,6 +65,12 @@ class Doubt:
         self._reference = medians[0] if medians[0] > 0 else max(max(medians), 1e-6)
         #: per label, 0 (the network is certain) to 1 (in the dark, or the class is absent)
         self.of_class = [float(np.clip(1 - m / self._reference, 0, 1) ** 2) for m in medians]
+
+    def stretch(self, n_labels: int) -> np.ndarray:
+        """(n_labels,) per label, how much farther than usual its strokes act; 1 for classes without logits."""
+        missing = [max(0.0, d - _ALMOST_MISSING) / (1 - _ALMOST_MISSING) for d in self.of_class]
+        known = [1.0 + MISSING_STRETCH * m for m in missing]
+        return np.array(known + [1.0] * (n_labels - len(known)))
 
     def of_voxels(self, label: int) -> np.ndarray:
         """(*grid shape) float32, 1 where the network is undecided about `label`, 0 where it is certain."""

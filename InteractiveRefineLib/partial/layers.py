@@ -60,6 +60,10 @@ def last_layers(run: Callable[[], Any], parameters: list[torch.Tensor], count: i
     scan = _Scan(parameters)
     with torch.no_grad(), scan:
         output = first_tensor(run())
+    if output.is_inference():
+        raise BackboneError(
+            "The network computes in torch.inference_mode, so that it cannot be tuned. Take that out of its forward."
+        )
     layers = scan.layers_reaching(output)
     if not layers:
         raise BackboneError("The network's output depends on no convolution or linear layer that could be tuned.")

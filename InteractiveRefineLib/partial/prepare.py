@@ -96,16 +96,16 @@ def prepare(
     blend = Blend(plan_windows(padded, size, config.overlap), blend_weights(size).to(device), padded, grid.shape)
     parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
-    tuned = [p for layer in tuned_layers for p in layer.parameters]
-    last_weight = tuned_layers[-1].weight
-
     tapes: list[Tape | FrozenPrefix] = []
     notes: list[str] = []
     for i, window in enumerate(blend.windows):
         raise_if_cancelled(should_cancel)
         progress(i, len(blend.windows), "Running the network")
         inputs = resampled[(slice(None), *window.slices(size))]
-        tape = _record(runner.runs(inputs), tuned, last_weight, notes)
+        if i == 0:
+            tuned_layers, tape = _record_first(runner.runs(inputs), tuned_layers, parameters, notes)
+        else:
+            tape = _record(runner.runs(inputs), tuned_layers, notes)
         _check_output(config, tape.output, runner.squeeze(inputs))
         tapes.append(tape)
     progress(len(blend.windows), len(blend.windows), "Running the network")
@@ -114,6 +114,7 @@ def prepare(
     features = None
     if all(t.features is not None and t.features.ndim == tapes[0].output.ndim for t in tapes):
         features = blend.merge(lambda i: _resize(runner.to_grid(tapes[i].features), size)).float()
+    tuned = _parameters(tuned_layers)
     part = _convolution_part(tapes, tuned, runner, blend) or TapePart(
         [p.detach().clone() for p in tuned], tapes, runner.to_grid, blend
     )
@@ -159,9 +160,29 @@ def _find_layers(
     raise AssertionError("unreachable")
 
 
-def _record(
-    run: Callable[[], Any], tuned: list[torch.Tensor], last_weight: torch.Tensor, notes: list[str]
-) -> Tape | FrozenPrefix:
+def _parameters(layers: list[Layer]) -> list[torch.Tensor]:
+    return [p for layer in layers for p in layer.parameters]
+
+
+def _record_first(
+    run: Callable[[], Any], layers: list[Layer], parameters: list[torch.Tensor], notes: list[str]
+) -> tuple[list[Layer], Tape | FrozenPrefix]:
+    """Record a window and see in the same run whether the network took the path that it took at the small size."""
+    recorded, first_notes = [], []
+
+    def record() -> torch.Tensor:
+        recorded.append(_record(run, layers, first_notes))
+        return recorded[0].output
+
+    found = last_layers(record, parameters, len(layers))
+    if [id(p) for p in _parameters(found)] != [id(p) for p in _parameters(layers)]:
+        return found, _record(run, found, notes)
+    notes += first_notes
+    return layers, recorded[0]
+
+
+def _record(run: Callable[[], Any], layers: list[Layer], notes: list[str]) -> Tape | FrozenPrefix:
+    tuned, last_weight = _parameters(layers), layers[-1].weight
     try:
         return Tape.record(run, tuned, last_weight)
     except TapeError as error:

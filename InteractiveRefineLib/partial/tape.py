@@ -75,9 +75,7 @@ class Tape:
         result = recorder.slot_of(output)
         if result is None:
             raise TapeError("the output does not depend on the tuned parameters")
-        recorder.check_constants()
-        if recorder.problem:
-            raise TapeError(recorder.problem)
+        recorder.check()
         tape = cls(recorder.calls, result, output, recorder.features)
         with torch.no_grad():
             replayed = tape.replay([p.detach() for p in tuned])
@@ -182,7 +180,9 @@ class _Recorder(TorchDispatchMode):
         if leaves and all(t in self._last_weight for t in leaves) and isinstance(output, torch.Tensor):
             self._last_weight[output] = True
 
-    def check_constants(self) -> None:
+    def check(self) -> None:
+        if self.problem:
+            raise TapeError(self.problem)
         for tensor, version in self._constants:
             if tensor._version != version:
                 raise TapeError("a cached tensor was overwritten later in the run")
