@@ -80,8 +80,8 @@ class ClassTable:
             labels (K, J, I) uint16 in this table's numbering on `geometry`, and warnings.
         """
         warnings = list(current.warnings)
-        lookup = np.zeros(int(max(current.labels.max(initial=0), max((s.label for s in current.segments), default=0))) + 1)
-        lookup = lookup.astype(np.uint16)
+        largest = max(int(current.labels.max(initial=0)), max((s.label for s in current.segments), default=0))
+        lookup = np.zeros(largest + 1, dtype=np.uint16)
         for segment in current.segments:
             label = self.find(segment.name)
             if label is None:
@@ -95,7 +95,9 @@ class ClassTable:
             lookup[segment.label] = label
         nameless = sorted(set(np.unique(current.labels).tolist()) - {0} - {s.label for s in current.segments})
         for value in nameless:
-            lookup[value] = self.add(f"Segment_{value}")
+            name = f"Segment_{value}"
+            known = self.find(name)  # from an earlier round
+            lookup[value] = self.add(name) if known is None else known
         labels = lookup[current.labels]
         if not current.geometry.matches(geometry):
             labels = resample_labels(labels, current.geometry, geometry, method="nearest")

@@ -9,6 +9,9 @@ import torch
 
 from .errors import InputError, OutOfMemoryError
 
+#: What torch's plain RuntimeErrors say on Windows, on Linux, and out of TorchScript on CUDA.
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+
 
 def choose_device(name: str) -> torch.device:
     """The device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes CUDA where it works.
@@ -39,7 +42,7 @@ def out_of_memory_as_error() -> Iterator[None]:
         if isinstance(error, OutOfMemoryError):
             raise
         text = str(error).lower()
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "not enough memory" not in text:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(s in text for s in _NO_MEMORY):
             raise
         raise OutOfMemoryError(
             "Out of memory; the segmentation is unchanged. Close other programs, choose the device 'cpu', or crop "

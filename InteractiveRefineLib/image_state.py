@@ -82,9 +82,7 @@ class NetworkState:
         self.grid = plan_grid(config, frame.image, frame.spacing)
         with torch.no_grad():
             image = torch.from_numpy(normalize(frame.image, config.intensity)).to(device)
-            network = prepare(
-                backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel
-            )
+            network = prepare(backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel)
             self.part, self.notes = network.part, network.notes
             self.logits = self.to_classes(network.logits.movedim(0, -1)).movedim(-1, 0).contiguous()
             self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()

@@ -18,11 +18,13 @@ class RoundInput:
         voxels: (N, 3) image voxels in the frame.
         wanted: (N,) int64 label of each; for "not this class" the best other one.
         called: (N,) int64 label each had when it was stroked first.
+        guessed: (N,) bool, True for "not this class" strokes, whose wanted label is only the likeliest other one.
     """
 
     voxels: np.ndarray
     wanted: np.ndarray
     called: np.ndarray
+    guessed: np.ndarray
 
     def __len__(self) -> int:
         return len(self.wanted)
@@ -64,6 +66,7 @@ def round_input(
     """
     voxels = state.frame.voxels(resolved.indices, user_shape)
     wanted = resolved.wanted.astype(np.int64)
+    n_named = len(wanted)
     if len(resolved.forbidden_indices):
         refused, rows = np.unique(resolved.forbidden_indices, return_inverse=True)
         where = state.frame.voxels(refused, user_shape)
@@ -71,7 +74,11 @@ def round_input(
         voxels = np.concatenate([voxels, where])
         wanted = np.concatenate([wanted, instead])
     flat = np.ravel_multi_index(tuple(voxels.T), labels.shape)
-    return RoundInput(voxels, wanted, called.of(flat, labels[tuple(voxels.T)]))
+    guessed = np.arange(len(wanted)) >= n_named
+    # In the frame's order: sums over strokes would else be rounded differently for flipped or permuted images.
+    order = np.lexsort((flat, guessed))
+    voxels, wanted, flat, guessed = voxels[order], wanted[order], flat[order], guessed[order]
+    return RoundInput(voxels, wanted, called.of(flat, labels[tuple(voxels.T)]), guessed)
 
 
 def _best_other(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .progress import ShouldCancel
 from .round_input import RoundInput
 from .segmentation import BACKGROUND_STROKE
 from .settings import RefineSettings
+
+#: How far from its strokes' median intensity a class may grow, as a multiple of the threshold T.
+TYPICAL = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ def make_seeds(
     if threshold is None:
         noise = estimate_noise_near(frame.image, strokes.voxels[chosen], frame.spacing)
         threshold = settings.threshold_noise * noise
+    blocked |= _unlike_strokes(frame.image, strokes.voxels[chosen], strokes.wanted[chosen], threshold)
     grown = grow(
         frame.image,
         seeds,
@@ -86,6 +90,20 @@ def make_seeds(
     extra = np.stack(np.nonzero(grown.labels), axis=1)
     extra_labels = grown.labels[tuple(extra.T)].astype(np.int64)
     extra_labels[extra_labels == BACKGROUND_STROKE] = 0
-    return Seeds(
-        np.concatenate([strokes.voxels, extra]), np.concatenate([strokes.wanted, extra_labels]), warnings
-    )
+    return Seeds(np.concatenate([strokes.voxels, extra]), np.concatenate([strokes.wanted, extra_labels]), warnings)
+
+
+def _unlike_strokes(image: np.ndarray, voxels: np.ndarray, wanted: np.ndarray, threshold: float) -> np.ndarray:
+    """(*frame shape) bool, voxels whose intensity is typical for none of the growing classes.
+
+    The chain rule creeps along partial volume from a kidney into the fat around it, and a stroke that crosses a dark
+    sinus would seed that fat. A class's typical intensity is the median of its strokes, within 1.5 T.
+    """
+    unlike = np.ones(image.shape[1:], dtype=bool)
+    for label in np.unique(wanted):
+        own = tuple(voxels[wanted == label].T)
+        near = np.ones(image.shape[1:], dtype=bool)
+        for channel in image:
+            near &= np.abs(channel - np.float32(np.median(channel[own]))) < TYPICAL * threshold
+        unlike &= ~near
+    return unlike

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,22 +11,22 @@ from .backbone.load import Backbone
 from .class_table import ClassTable
 from .constraints import Constraints
 from .decoding.accept import accept_changes, allowed_pairs
-from .decoding.blend import BlendedLogits, slabs
-from .decoding.decode import Decoder, DecodingInput
-from .decoding.reach import Reach, decide_reach
+from .decoding.blend import BlendedLogits
+from .decoding.decode import Decoder, DecodingInput, unprotected_labels
+from .decoding.reach import Reach, decide_reaches
 from .device import choose_device, out_of_memory_as_error
-from .errors import InputError
+from .geometry import box_of
 from .image_state import ImageFrame, NetworkState
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .report import changes_between, stroke_codes, versions
-from .geometry import box_of
+from .resolution import ResolvedConstraints
 from .result import RefinementResult
 from .round_input import CalledLabels, RoundInput, round_input
-from .seeds import make_seeds
+from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
-from .tuning.run import TuningOutcome, tune
-from .tuning.rules import UPDATE_RULES
+from .stages import Stages
+from .tuning.run import TuningOutcome, number_of_steps, tune
 from .tuning.setup import tuning_problem
 from .volume import Volume
 
@@ -108,9 +105,7 @@ class RefineSession:
         labels = self._user(self._labels if self._given is None else self._given)
         return Segmentation(labels, self.image.geometry, self.classes, header=dict(self._header))
 
-    def predict(
-        self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel
-    ) -> np.ndarray:
+    def predict(self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
         """Run the network on the whole image; returns the present labels (K, J, I) uint16.
 
         Without a `current` segmentation they are the network's own.
@@ -139,11 +134,11 @@ class RefineSession:
             return self._refine(constraints, progress, should_cancel)
 
     def _refine(self, constraints: Constraints, progress: Progress, should_cancel: ShouldCancel) -> RefinementResult:
-        timer = _Timer()
-        steps = self._tuning_steps()
-        with timer("network"):
-            state = self._prepare(progress, should_cancel, extra_steps=steps + 3)
-        with timer("constraints"):
+        # How many steps the network takes is known once it runs, which it does for the first round only.
+        stages = Stages(progress, {"growing": 1, "tuning": number_of_steps(self.settings), "decoding": 2})
+        with stages("network") as progress:
+            state = self._prepare(progress, should_cancel)
+        with stages("constraints"):
             user_labels = self._user(self._labels)
             resolved = constraints.resolve(user_labels, len(self._table), self._table.name_of)
             called = self._called.copy()
@@ -153,48 +148,43 @@ class RefineSession:
         warnings = [*self._warnings, *resolved.warnings, *state.notes]
         if not len(strokes):
             warnings.append("There are no strokes, points or boxes: nothing was changed.")
-            return self._result(self._labels, strokes, strokes.voxels, strokes.wanted, 0, [], [], warnings, timer)
+            stages.finish()
+            seeds = Seeds(strokes.voxels, strokes.wanted)
+            return self._result(self._labels, resolved, strokes, seeds, None, [], warnings, stages)
 
-        with timer("growing"):
-            progress(0, steps + 3, "Growing the strokes")
+        with stages("growing") as progress:
+            progress(0, 1, "Growing the strokes")
             locked = np.isin(self._labels, sorted(constraints.locked))
             seeds = make_seeds(
                 strokes, self._frame, locked, self._table.n_known, self.settings, self._table.name_of, should_cancel
             )
             warnings += seeds.warnings
-        with timer("tuning"):
-            outcome, tuned = self._tune(state, strokes, seeds, _shifted(progress, 1, steps + 3), should_cancel)
+        with stages("tuning") as progress:
+            outcome, tuned = self._tune(state, strokes, seeds, progress, should_cancel)
             warnings += outcome.notes if outcome else []
-        with timer("decoding"):
-            progress(steps + 1, steps + 3, "Decoding")
+        with stages("decoding") as progress:
             logits = BlendedLogits(state.grid, state.logits, tuned, len(self._table))
             if self.settings.update == "protected":
-                labels, reaches = self._decode(state, strokes, seeds, logits, constraints, should_cancel)
+                labels, reaches = self._decode(state, strokes, seeds, logits, constraints, progress, should_cancel)
             else:
-                labels, reaches = self._unprotected(logits, constraints, should_cancel), []
+                progress(0, 2, "Decoding")
+                labels, reaches = unprotected_labels(logits, self._labels, constraints.locked, should_cancel), []
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
-        progress(steps + 3, steps + 3, "Done")
 
-        violated = resolved.count_violations(self._user(labels))
-        result = self._result(
-            labels, strokes, seeds.voxels, seeds.labels, violated, reaches,
-            outcome.loss_curve if outcome else [], warnings, timer,
-        )  # fmt: skip
+        result = self._result(labels, resolved, strokes, seeds, outcome, reaches, warnings, stages)
+        stages.finish()
         self._manual &= labels == self._labels
         self._labels, self._called = labels, called
         self._warnings = []
         return result
 
-    def _prepare(self, progress: Progress, should_cancel: ShouldCancel, extra_steps: int = 0) -> NetworkState:
+    def _prepare(self, progress: Progress, should_cancel: ShouldCancel) -> NetworkState:
+        """Run the network unless it ran before, and make what was set from outside the present segmentation."""
         if self._state is None or self._layers != self.settings.layers:
-
-            def stretched(step: int, total: int, message: str) -> None:
-                progress(step, total + extra_steps, message)
-
             self._state = NetworkState(
                 self._frame, self.backbone, self.settings.layers, self._device,
-                progress=stretched, should_cancel=should_cancel,
+                progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self._layers = self.settings.layers
         if self._labels is None:
@@ -205,11 +195,9 @@ class RefineSession:
             self._labels, self._given = self._given, None
         return self._state
 
-    def _tuning_steps(self) -> int:
-        default = UPDATE_RULES[self.settings.update].steps
-        return default if self.settings.steps is None else self.settings.steps
-
-    def _tune(self, state, strokes: RoundInput, seeds, progress, should_cancel):
+    def _tune(
+        self, state: NetworkState, strokes: RoundInput, seeds: Seeds, progress: Progress, should_cancel: ShouldCancel
+    ) -> tuple[TuningOutcome | None, torch.Tensor]:
         """Tune on the raw strokes, or on the grown ones where the user asked for it; None without known classes."""
         voxels, wanted = strokes.voxels, strokes.wanted
         if self.settings.grow == "all":
@@ -218,58 +206,62 @@ class RefineSession:
         if not known.any():
             return None, state.logits
         problem = tuning_problem(state, self._labels, voxels[known], wanted[known], self.settings.seed)
-        outcome: TuningOutcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
+        outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
         tuned = state.part.everywhere(outcome.values).movedim(0, -1)
         return outcome, state.to_classes(tuned).movedim(-1, 0).contiguous()
 
-    def _decode(self, state, strokes, seeds, logits, constraints, should_cancel) -> tuple[np.ndarray, list[Reach]]:
-        reaches = self._reaches(state, strokes, logits)
+    def _decode(
+        self,
+        state: NetworkState,
+        strokes: RoundInput,
+        seeds: Seeds,
+        logits: BlendedLogits,
+        constraints: Constraints,
+        progress: Progress,
+        should_cancel: ShouldCancel,
+    ) -> tuple[np.ndarray, list[Reach]]:
+        """Labels by old and tuned network and the strokes, accepted only where strokes show such a change."""
+        progress(0, 2, "Decoding, blending")
+        named, nearest = ~strokes.guessed, np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
+        reaches = decide_reaches(
+            logits.tuned_on_grid(), strokes.wanted[named], nearest[named], self.settings.reach, state.doubt
+        )
+        guessed = np.append(strokes.guessed, np.zeros(len(seeds.labels) - len(strokes), dtype=bool))
         task = DecodingInput(
             labels=self._labels,
             manual=self._manual,
-            strokes=strokes.voxels,
-            stroke_labels=strokes.wanted,
+            n_strokes=len(strokes),
             seeds=seeds.voxels,
             seed_labels=seeds.labels,
-            stretch=state.doubt.stretch(len(self._table)),
+            stretch=state.doubt.stretch(seeds.labels, guessed),
             reaches=reaches,
             spacing=self._frame.spacing,
             lengths=state.lengths,
+            n_known=self._table.n_known,
             locked=frozenset(constraints.locked),
         )
         with torch.no_grad():
             decoder = Decoder(task, logits, state.edges(self._labels, strokes.voxels), state.grid, self._device)
             proposed = decoder.blend(should_cancel)
+            progress(1, 2, "Decoding, random walk")
             decoder.walk(proposed, should_cancel)
         labels = self._labels.copy()
         pairs = allowed_pairs(strokes.called, strokes.wanted)
         labels[decoder.box] = accept_changes(self._labels[decoder.box], proposed, pairs, constraints.locked)
         return labels, reaches
 
-    def _reaches(self, state: NetworkState, strokes: RoundInput, logits: BlendedLogits) -> list[Reach]:
-        """One decision per known class with strokes; background has no structure that could be missing."""
-        tuned = logits.tuned_on_grid()
-        nearest = np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
-        found = []
-        for label in np.unique(strokes.wanted).tolist():
-            if 0 < label < self._table.n_known:
-                own = nearest[strokes.wanted == label]
-                found.append(decide_reach(tuned, label, own, self.settings.reach, state.doubt))
-        return found
-
-    def _unprotected(self, logits: BlendedLogits, constraints: Constraints, should_cancel) -> np.ndarray:
-        """The tuned network's answer everywhere, as the paper has it; only locks are kept."""
-        labels = np.empty_like(self._labels)
-        with torch.no_grad():
-            for slab in slabs(tuple(slice(0, n) for n in labels.shape)):
-                raise_if_cancelled(should_cancel)
-                labels[slab] = logits.tuned_labels(slab)
-        locked = np.isin(labels, sorted(constraints.locked)) | np.isin(self._labels, sorted(constraints.locked))
-        return np.where(locked, self._labels, labels)
-
     def _result(
-        self, labels, strokes, seed_voxels, seed_labels, violated, reaches, curve, warnings, timer
+        self,
+        labels: np.ndarray,
+        resolved: ResolvedConstraints,
+        strokes: RoundInput,
+        seeds: Seeds,
+        outcome: TuningOutcome | None,
+        reaches: list[Reach],
+        warnings: list[str],
+        stages: Stages,
     ) -> RefinementResult:
+        """The account of one round, in the user's axes."""
         before, after = self._user(self._labels), self._user(labels)
         shape = labels.shape
         return RefinementResult(
@@ -281,37 +273,15 @@ class RefineSession:
                 set(strokes.wanted.tolist()) | set(strokes.called.tolist()),
             ),
             strokes=self._user(stroke_codes(strokes.voxels, strokes.wanted, shape)),
-            grown=self._user(stroke_codes(seed_voxels, seed_labels, shape)),
-            violated_strokes=violated,
-            loss_curve=list(curve),
+            grown=self._user(stroke_codes(seeds.voxels, seeds.labels, shape)),
+            violated_strokes=resolved.count_violations(after),
+            loss_curve=list(outcome.loss_curve) if outcome else [],
             warnings=list(dict.fromkeys(warnings)),
-            timings=dict(timer.seconds),
+            timings=dict(stages.seconds),
             seed=self.settings.seed,
             versions=versions(),
         )  # fmt: skip
 
     def _user(self, field: np.ndarray) -> np.ndarray:
-        """A field of the frame in the user's axes, contiguous."""
-        return np.ascontiguousarray(self._frame.order.undo(field))
-
-
-def _shifted(progress: Progress, offset: int, total: int) -> Progress:
-    def report(step: int, _: int, message: str) -> None:
-        progress(step + offset, total, message)
-
-    return report
-
-
-class _Timer:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str):
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+        """A field of the frame in the user's axes, contiguous, always a copy: the user may write into it."""
+        return np.array(self._frame.order.undo(field), order="C")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
 from .blend import BlendedLogits, Distances, blend_weight, slabs
 from .clusters import clusters_of
 from .distance import stroke_distance
-from .edges import EdgeFeatures
+from .edges import EdgeFeatures, resemblance
 from .reach import NO_TRUST, Reach
 from .walker import WalkerProblem, solve_walker
 
@@ -33,27 +34,27 @@ class DecodingInput:
     Attributes:
         labels: (*image shape) present labels.
         manual: (*image shape) bool, where the user or another program decided the label.
-        strokes: (S, 3) image voxels under strokes, from which distances are measured.
-        stroke_labels: (S,) their labels.
+        n_strokes: how many of the seeds lie under strokes; they come first, and distances are measured from them.
         seeds: (N, 3) image voxels whose label is given: the strokes and what was grown from them.
         seed_labels: (N,) their labels.
-        stretch: (labels,) per label, how much farther than usual its strokes act.
+        stretch: (N,) how much farther than usual each acts.
         reaches: one per class with strokes.
         spacing: mm along the three axes.
         lengths: how far a stroke acts.
+        n_known: labels below it are known to the network.
         locked: labels that neither gain nor lose a voxel.
     """
 
     labels: np.ndarray
     manual: np.ndarray
-    strokes: np.ndarray
-    stroke_labels: np.ndarray
+    n_strokes: int
     seeds: np.ndarray
     seed_labels: np.ndarray
     stretch: np.ndarray
     reaches: list[Reach]
     spacing: tuple[float, float, float]
     lengths: Distances
+    n_known: int
     locked: frozenset[int] = frozenset()
 
 
@@ -98,8 +99,10 @@ class Decoder:
 
     def _blended(self, box: Box) -> torch.Tensor:
         task = self._task
-        stretch = task.stretch[task.stroke_labels]
-        distance = stroke_distance(task.strokes, box, task.spacing, task.lengths.blend_limit, stretch)
+        strokes = slice(0, task.n_strokes)
+        distance = stroke_distance(
+            task.seeds[strokes], box, task.spacing, task.lengths.blend_limit, task.stretch[strokes]
+        )
         weight = blend_weight(distance.to(self._device), task.lengths)
         if self._trust is not None:
             weight = torch.maximum(weight, self._grid.sample_box(self._trust, box)[0])
@@ -110,11 +113,11 @@ class Decoder:
         reach = self._task.lengths.walker_reach * float(self._task.stretch.max())
         for rows in clusters_of(self._task.seeds, self._task.spacing, 2 * reach):
             raise_if_cancelled(should_cancel)
-            self._walk_cluster(self._task.seeds[rows], self._task.seed_labels[rows], proposed, should_cancel)
+            self._walk_cluster(rows, proposed, should_cancel)
 
-    def _walk_cluster(self, seeds, seed_labels, proposed, should_cancel) -> None:
+    def _walk_cluster(self, rows: np.ndarray, proposed: np.ndarray, should_cancel: ShouldCancel) -> None:
         task, lengths, device = self._task, self._task.lengths, self._device
-        stretch = task.stretch[seed_labels]
+        seeds, seed_labels, stretch = task.seeds[rows], task.seed_labels[rows], task.stretch[rows]
         reach_mm = lengths.walker_reach * float(stretch.max())
         box = padded_box(_box_around(seeds), reach_mm, task.spacing, task.labels.shape)
         prior = self._blended(box).softmax(dim=0)
@@ -136,12 +139,39 @@ class Decoder:
         prior[(slice(None), *local)] = (classes[:, None] == given[None]).float()
 
         relax = torch.exp(-0.5 * (near / lengths.relax_sigma) ** 2)
-        gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
         features, factors = self._edges.in_box(box, device)
+        new = given >= task.n_known
+        if bool(new.any()):
+            # The network says nothing for a new class: only where it looks like its seeds may the old answer give
+            # way. Otherwise the walker fills the fat between a new kidney and the liver.
+            relax *= resemblance(features[: self._edges.n_intensities], tuple(axis[new] for axis in local))
+        gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
         problem = WalkerProblem(features, factors, prior, gamma, fixed, task.spacing)
         labels = classes[most_likely(solve_walker(problem, should_cancel=should_cancel))].cpu().numpy()
         mask = free.cpu().numpy()
         proposed[_inside(box, self.box)][mask] = labels[mask]
+
+
+def unprotected_labels(
+    logits: BlendedLogits,
+    labels: np.ndarray,
+    locked: Collection[int] = (),
+    should_cancel: ShouldCancel = never_cancel,
+) -> np.ndarray:
+    """The tuned network's answer everywhere, as the paper has it; only locks are kept.
+
+    Args:
+        logits: initial and tuned logits.
+        labels: (*image shape) present labels.
+        locked: labels that neither gain nor lose a voxel.
+    """
+    tuned = np.empty_like(labels)
+    with torch.no_grad():
+        for slab in slabs(tuple(slice(0, n) for n in labels.shape)):
+            raise_if_cancelled(should_cancel)
+            tuned[slab] = logits.tuned_labels(slab)
+    kept = np.isin(tuned, sorted(locked)) | np.isin(labels, sorted(locked))
+    return np.where(kept, labels, tuned)
 
 
 def _box_around(voxels: np.ndarray) -> Box:

@@ -11,6 +11,8 @@ from ..backbone.grid import Box, NetworkGrid
 
 #: Factor of the squared intensity difference against the mean over feature channels.
 INTENSITY_FACTOR = 12.0
+#: Intensity difference, in standard deviations of the window, at which a voxel hardly looks like a seed any more.
+RESEMBLANCE_SIGMA = 0.25
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class EdgeFeatures:
         self, image: np.ndarray, window: IntensityWindow, features: torch.Tensor | None, grid: NetworkGrid
     ) -> None:
         self._image, self._window, self._grid = image, window, grid
+        self.n_intensities = image.shape[0]  # they come first among the features
         self._features = standardized(features) if features is not None else None
 
     def in_box(self, box: Box, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +86,24 @@ class EdgeFeatures:
             stacked = torch.cat([intensities, sampled])
             factors += [1.0 / sampled.shape[0]] * sampled.shape[0]
         return stacked, torch.tensor(factors)
+
+
+def resemblance(intensities: torch.Tensor, seeds: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """How much each voxel looks like some seed: 1 = the same intensity, 0 = none near; (*box) float32.
+
+    Args:
+        intensities: (C, *box), scaled by their spread; of several channels the least similar counts.
+        seeds: index arrays (N,) per axis of the box.
+    """
+    worst = torch.zeros_like(intensities[0])
+    for channel in intensities:
+        values = channel[seeds].sort().values
+        place = torch.searchsorted(values, channel.contiguous())
+        above = values[place.clamp_max(len(values) - 1)]
+        below = values[(place - 1).clamp_min(0)]
+        nearest = torch.minimum((channel - above).abs_(), (channel - below).abs_())
+        worst = torch.maximum(worst, nearest)
+    return torch.exp(-0.5 * (worst / RESEMBLANCE_SIGMA) ** 2)
 
 
 def standardized(features: torch.Tensor) -> torch.Tensor:

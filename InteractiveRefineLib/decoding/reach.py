@@ -14,6 +14,8 @@ from ..backbone.grid import most_likely
 VOXEL_DOUBT = 0.3
 #: How much farther than usual the strokes of a class act that is missing from the network's answer.
 MISSING_STRETCH = 0.8
+#: The same for "not this class" strokes: they say little about what is there instead.
+GUESSED_STRETCH = 0.7
 #: Doubt from which a class counts as more and more missing. Below it (shifted intensities: 0.62) longer lengths hurt.
 _ALMOST_MISSING = 0.8
 #: Trust below it changes nothing.
@@ -66,11 +68,17 @@ class Doubt:
         #: per label, 0 (the network is certain) to 1 (in the dark, or the class is absent)
         self.of_class = [float(np.clip(1 - m / self._reference, 0, 1) ** 2) for m in medians]
 
-    def stretch(self, n_labels: int) -> np.ndarray:
-        """(n_labels,) per label, how much farther than usual its strokes act; 1 for classes without logits."""
+    def stretch(self, labels: np.ndarray, guessed: np.ndarray) -> np.ndarray:
+        """How much farther than usual each stroke voxel acts, (N,).
+
+        Args:
+            labels: (N,) wanted labels; those without logits count as usual.
+            guessed: (N,) bool, "not this class" strokes.
+        """
         missing = [max(0.0, d - _ALMOST_MISSING) / (1 - _ALMOST_MISSING) for d in self.of_class]
-        known = [1.0 + MISSING_STRETCH * m for m in missing]
-        return np.array(known + [1.0] * (n_labels - len(known)))
+        table = np.ones(max(len(missing), int(labels.max(initial=0)) + 1))
+        table[: len(missing)] += MISSING_STRETCH * np.array(missing)
+        return np.where(guessed, GUESSED_STRETCH, table[labels])
 
     def of_voxels(self, label: int) -> np.ndarray:
         """(*grid shape) float32, 1 where the network is undecided about `label`, 0 where it is certain."""
@@ -96,3 +104,19 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
     if choice == "automatic":
         region *= doubt.of_class[label] * doubt.of_voxels(label)
     return Reach(label, region)
+
+
+def decide_reaches(
+    tuned: np.ndarray, wanted: np.ndarray, stroke_voxels: np.ndarray, choice: str, doubt: Doubt
+) -> list[Reach]:
+    """One decision per known class that strokes name; background has no structure that could be missing.
+
+    Args:
+        tuned: (*grid shape) labels by the tuned network.
+        wanted: (N,) labels that strokes name.
+        stroke_voxels: (N, 3) integer grid voxels of these strokes.
+        choice: see `decide_reach`.
+        doubt: of the untuned network.
+    """
+    known = [label for label in np.unique(wanted).tolist() if 0 < label < len(doubt.of_class)]
+    return [decide_reach(tuned, label, stroke_voxels[wanted == label], choice, doubt) for label in known]

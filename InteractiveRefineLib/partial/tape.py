@@ -49,9 +49,7 @@ class Tape:
         result: which of their values is the output.
     """
 
-    def __init__(
-        self, calls: list[_Call], result: Slot, output: torch.Tensor, features: torch.Tensor | None
-    ) -> None:
+    def __init__(self, calls: list[_Call], result: Slot, output: torch.Tensor, features: torch.Tensor | None) -> None:
         self.calls = calls
         self.result = result
         self.output: torch.Tensor | None = output

@@ -30,6 +30,11 @@ class TuningOutcome:
     notes: list[str] = field(default_factory=list)
 
 
+def number_of_steps(settings: RefineSettings) -> int:
+    """How many steps tuning takes at most."""
+    return UPDATE_RULES[settings.update].steps if settings.steps is None else settings.steps
+
+
 def tune(
     problem: TuningProblem,
     settings: RefineSettings,
@@ -46,7 +51,7 @@ def tune(
         Cancelled: at any step.
     """
     rule = UPDATE_RULES[settings.update]
-    steps = rule.steps if settings.steps is None else settings.steps
+    steps = number_of_steps(settings)
     rate = rule.learning_rate if settings.learning_rate is None else settings.learning_rate
     initial = [p.detach() for p in problem.part.initial]
     values = [p.clone().requires_grad_(True) for p in initial]
