@@ -82,15 +82,19 @@ class ClassTable:
         warnings = list(current.warnings)
         largest = max(int(current.labels.max(initial=0)), max((s.label for s in current.segments), default=0))
         lookup = np.zeros(largest + 1, dtype=np.uint16)
+        # A plain label map has numbers only: they are the network's, as in the label maps this program writes.
+        by_number = bool(current.segments) and all(
+            s.name == f"Segment_{s.label}" and s.label < self.n_known for s in current.segments
+        )
         for segment in current.segments:
-            label = self.find(segment.name)
+            label = segment.label if by_number else self.find(segment.name)
             if label is None:
                 label = self.add(segment.name, segment)
                 if self.n_known > 1:
                     warnings.append(f"The network does not know {segment.name!r}; it is kept and can be corrected too.")
             elif label == 0:
                 continue
-            else:
+            elif not by_number:
                 self.segments[label - 1] = replace(segment, label=label)
             lookup[segment.label] = label
         nameless = sorted(set(np.unique(current.labels).tolist()) - {0} - {s.label for s in current.segments})

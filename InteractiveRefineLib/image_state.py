@@ -39,7 +39,9 @@ class ImageFrame:
         self.order = AxisOrder.toward(volume.geometry, backbone.config.codes_by_tensor_axis)
         self.image = self.order.apply(volume.channels)
         self.geometry = self.order.apply_geometry(volume.geometry)
-        self.shape, self.spacing = self.geometry.shape, self.geometry.spacing_kji
+        self.shape = self.geometry.shape
+        # Rounded, for an oblique header turns 1 mm into 1.0000000000000002 mm, and grids derived from it jump.
+        self.spacing = tuple(float(f"{s:.5g}") for s in self.geometry.spacing_kji)
 
     def voxels(self, flat: np.ndarray, user_shape: tuple[int, int, int]) -> np.ndarray:
         """Frame indices (N, 3) of flat indices into the user's (K, J, I) array."""

@@ -1,7 +1,7 @@
 """The main job on a real CT: the robot user corrects one organ over several rounds, at full resolution.
 
-    python -m Testing.real_ct --case all
-    python -m Testing.real_ct --case liver --update cross-entropy paper protected
+python -m Testing.real_ct --case all
+python -m Testing.real_ct --case liver --update cross-entropy paper protected
 """
 
 from __future__ import annotations

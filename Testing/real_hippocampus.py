@@ -1,6 +1,6 @@
 """The robot user on small MR crops with a small network, test cases only.
 
-    python -m Testing.real_hippocampus --network full miss
+python -m Testing.real_hippocampus --network full miss
 """
 
 from __future__ import annotations

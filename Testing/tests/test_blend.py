@@ -98,6 +98,8 @@ def test_outside_the_networks_crop_is_background_unless_the_user_said_otherwise(
     for labels in (blend.initial_labels(WHOLE), blend.tuned_labels(WHOLE)):
         assert not labels[outside].any()
         assert labels[crop].any()
+    certain = blend.blended(WHOLE, blend.initial_labels(WHOLE), NOWHERE, torch.ones(SHAPE)).softmax(dim=0)[0]
+    assert float(certain[torch.from_numpy(outside)].min()) > 0.999
     mine = blend.initial_labels(WHOLE)
     mine[0, 0, 0] = 2
     assert labels_at(blend, mine, NOWHERE, 1.0)[0, 0, 0] == 2

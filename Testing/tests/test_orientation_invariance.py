@@ -87,7 +87,9 @@ def lopsided():
     with torch.no_grad():
         network.head.weight.mul_(0.3)
     return {
-        grid: a_backbone(network, intensity=IntensityRule("percentile-zscore", 0.5, 99.5), spacing=spacing, divisible_by=2)
+        grid: a_backbone(
+            network, intensity=IntensityRule("percentile-zscore", 0.5, 99.5), spacing=spacing, divisible_by=2
+        )
         for grid, spacing in (("native", None), ("resampled", (2.6, 2.6, 4.0)))
     }
 

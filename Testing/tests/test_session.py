@@ -41,6 +41,23 @@ def recorder():
     return seen, lambda *step: seen.append(step)
 
 
+class StopAfter:
+    """Answers True from question n + 1 on; where told of progress, from the report n + 1 on."""
+
+    def __init__(self, n):
+        self.n, self.count = n, 0
+
+    def asked(self):
+        self.count += 1
+        return self.count > self.n
+
+    def told(self, *_):
+        self.count += 1
+
+    def passed(self):
+        return self.count > self.n
+
+
 class TestStrokesHold:
     @pytest.mark.parametrize("update", UPDATES)
     @pytest.mark.parametrize("grow", ["new", "all"])
@@ -115,6 +132,26 @@ class TestTheRestStays:
         assert changed.any()
         assert not changed[:, :, 20:].any()
         assert np.array_equal(result.previous, edited)
+
+    def test_an_edit_is_held_as_one_not_as_what_an_earlier_round_accepted(self, monkeypatch):
+        monkeypatch.setattr("InteractiveRefineLib.decoding.blend.HOLD_ACCEPTED", -5.0)
+        edited = a_session().predict()
+        hole = (slice(6, 9), slice(8, 11), slice(4, 6))  # in the liver, beyond the walker's reach
+        edited[hole] = 0
+        session = a_session(current=current_of(edited), reach="whole")
+        result = session.refine(usual_constraints(session))
+        assert (result.labels[hole] == 0).all()
+
+    def test_a_cancelled_round_is_forgotten(self):
+        session = a_session()
+        constraints = constraints_for(session, (IN_SPLEEN, 1))
+        with pytest.raises(Cancelled):
+            session.refine(constraints, should_cancel=StopAfter(4).asked)
+        edited = session.predict()
+        edited[tuple(IN_SPLEEN.T)] = 0
+        session.set_current(current_of(edited))
+        result = session.refine(constraints)  # says that background, not spleen, should be liver
+        assert np.array_equal(result.labels == 2, edited == 2)
 
     def test_edits_survive_whole_reach_and_many_rounds(self):
         edited = a_session().predict()
@@ -288,7 +325,9 @@ class TestRounds:
     def test_predicting_first_makes_no_difference(self):
         one, two = a_session(), a_session()
         one.predict()
-        assert one.refine(usual_constraints(one)).labels.tobytes() == two.refine(usual_constraints(two)).labels.tobytes()
+        assert (
+            one.refine(usual_constraints(one)).labels.tobytes() == two.refine(usual_constraints(two)).labels.tobytes()
+        )
 
     def test_settings_may_change_between_rounds(self):
         session = a_session()
@@ -400,11 +439,11 @@ class TestCancel:
         # The same rounds again, cancelled at one progress step after the other.
         for n in range(len(seen) - 1):
             session = a_session(steps=4)
-            count = []
+            stop = StopAfter(n)
             with pytest.raises(Cancelled, match="previous segmentation is unchanged"):
-                session.refine(constraints, progress=lambda *_: count.append(1), should_cancel=lambda n=n: len(count) > n)
+                session.refine(constraints, progress=stop.told, should_cancel=stop.passed)
             own = session.predict()
-            assert np.array_equal(own, expected) is False
+            assert not np.array_equal(own, expected)
             assert np.array_equal(session.segmentation().labels, own)
             assert session.refine(constraints).labels.tobytes() == expected.tobytes()
 
@@ -425,9 +464,8 @@ class TestCancel:
         expected = reference.refine(constraints, should_cancel=lambda: bool(asked.append(1))).labels
         assert len(asked) > 8
         for n in range(len(asked)):
-            count = []
             with pytest.raises(Cancelled):
-                session.refine(constraints, should_cancel=lambda n=n: count.append(1) or len(count) > n)
+                session.refine(constraints, should_cancel=StopAfter(n).asked)
             assert session.segmentation().labels.tobytes() == before
         assert session.refine(constraints).labels.tobytes() == expected.tobytes()
 

@@ -119,9 +119,7 @@ def test_a_larger_box_goes_through_half_the_resolution_and_ends_where_the_sparse
     prior[:, 10, 18, 14:22] = torch.tensor([0.0, 1.0])[:, None]
     prior[:, 10, 2, 10:26] = torch.tensor([1.0, 0.0])[:, None]
     features = (3 * inside + 0.3 * noise)[None]
-    problem = WalkerProblem(
-        features, torch.ones(1), prior, torch.full(shape, 0.02), fixed, (1.2, 1.0, 1.0)
-    )
+    problem = WalkerProblem(features, torch.ones(1), prior, torch.full(shape, 0.02), fixed, (1.2, 1.0, 1.0))
     found, expected = solve_walker(problem).numpy(), exact(problem)
     assert np.abs(found - expected).mean() < 0.01
     assert ((found[1] > 0.5) == (expected[1] > 0.5)).mean() > 0.999
