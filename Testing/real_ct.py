@@ -71,8 +71,9 @@ class Story:
 
 
 HEADER = (
-    "| case | update | round | Dice | far damage lost / false (ml) | other organs relabeled (ml) | locked voxels changed "
-    "| strokes violated | strokes | seconds |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| case | update | round | Dice | far damage lost / false (ml) | other organs relabeled (ml) "
+    "| locked voxels changed "
+    "| strokes violated | strokes | seconds |\n" + "|---" * 10 + "|"
 )
 
 
