@@ -1,7 +1,11 @@
-"""The shared real scans and real pretrained networks: where they lie, and a backbone folder for each network."""
+"""The shared real scans and real pretrained networks: where they lie, and a backbone folder for each network.
+
+    python -m Testing.real_data abdomen my-backbones/abdomen
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -135,3 +139,18 @@ def hippocampus(case: str) -> tuple[Volume, np.ndarray]:
     folder = require_data() / "hippocampus_mr"
     labels = read_volume(folder / "labels" / f"{case}.nii.gz").array
     return read_volume(folder / "images" / f"{case}.nii.gz"), labels.astype(np.uint16)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write one backbone folder and say how to check it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=sorted(_TRUSTED_NETWORKS))
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args(argv)
+    folder = make_backbone_folder(args.network, args.folder)
+    print(f"Wrote {folder}. Check it with: interactive-refine check-backbone {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
