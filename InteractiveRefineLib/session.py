@@ -16,6 +16,7 @@ from .decoding.decode import Decoder, DecodingInput, unprotected_labels
 from .decoding.reach import Reach, decide_reaches
 from .device import choose_device, out_of_memory_as_error
 from .geometry import box_of
+from .errors import InputError
 from .image_state import ImageFrame, NetworkState
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .report import changes_between, stroke_codes, versions
@@ -101,9 +102,15 @@ class RefineSession:
         self._given = np.ascontiguousarray(self._frame.order.apply(labels))
 
     def segmentation(self) -> Segmentation:
-        """The present segmentation on the image's grid, with names, colors, IDs and tags."""
-        labels = self._user(self._labels if self._given is None else self._given)
-        return Segmentation(labels, self.image.geometry, self.classes, header=dict(self._header))
+        """The present segmentation on the image's grid, with names, colors, IDs and tags.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        labels = self._labels if self._given is None else self._given
+        if labels is None:
+            raise InputError("Nothing is segmented yet: call predict() or refine() first, or give `current`.")
+        return Segmentation(self._user(labels), self.image.geometry, self.classes, header=dict(self._header))
 
     def predict(self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
         """Run the network on the whole image; returns the present labels (K, J, I) uint16.

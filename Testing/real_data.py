@@ -1,6 +1,6 @@
 """The shared real scans and real pretrained networks: where they lie, and a backbone folder for each network.
 
-    python -m Testing.real_data abdomen my-backbones/abdomen
+python -m Testing.real_data abdomen my-backbones/abdomen
 """
 
 from __future__ import annotations

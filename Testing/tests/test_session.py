@@ -584,3 +584,8 @@ class TestOutOfMemory:
 
         with pytest.raises(RuntimeError, match="a bug"):
             a_session().predict(progress=fails)
+
+
+def test_asking_for_a_segmentation_before_there_is_one_says_what_to_do():
+    with pytest.raises(InputError, match=r"call predict\(\) or refine\(\) first"):
+        a_session().segmentation()
