@@ -15,8 +15,8 @@ from .decoding.blend import BlendedLogits
 from .decoding.decode import Decoder, DecodingInput, unprotected_labels
 from .decoding.reach import Reach, decide_reaches
 from .device import choose_device, out_of_memory_as_error
-from .geometry import box_of
 from .errors import InputError
+from .geometry import box_of
 from .image_state import ImageFrame, NetworkState
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .report import changes_between, stroke_codes, versions
