@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
-Box = tuple[slice, slice, slice]
+from ..backbone.grid import Box
 
 #: The distance varies slowly: it is computed on a grid of about this spacing and interpolated.
 _COARSE_MM = 3.0

@@ -70,7 +70,7 @@ def tune(
             break
         curve.append(reported)
         progress(step, steps, f"Tuning, loss {reported:.4f}")
-        if not rule.stop_when_satisfied and reported < best_loss or rule.stop_when_satisfied:
+        if rule.stop_when_satisfied or reported < best_loss:
             best, best_loss = [v.detach().clone() for v in values], reported
         if step == steps or (rule.stop_when_satisfied and not _any_violated(problem, values)):
             break
