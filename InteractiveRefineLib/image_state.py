@@ -51,6 +51,17 @@ class ImageFrame:
             columns.append(self.shape[axis] - 1 - kji[old] if flip else kji[old])
         return np.stack(columns, axis=1)
 
+    def user_indices(self, voxels: np.ndarray, user_shape: tuple[int, int, int]) -> np.ndarray:
+        """Flat indices (N,) into the user's (K, J, I) array of frame voxels (N, 3)."""
+        kji: list[np.ndarray] = [np.empty(0)] * 3
+        for axis, (old, flip) in enumerate(zip(self.order.permutation, self.order.flipped)):
+            kji[old] = self.shape[axis] - 1 - voxels[:, axis] if flip else voxels[:, axis]
+        return np.ravel_multi_index(tuple(kji), user_shape)
+
+    def to_user(self, field: np.ndarray) -> np.ndarray:
+        """A field of the frame in the user's axes, contiguous, always a copy: the user may write into it."""
+        return np.array(self.order.undo(field), order="C")
+
 
 class NetworkState:
     """The network's run on the image, kept for all rounds.

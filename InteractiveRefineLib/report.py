@@ -3,14 +3,61 @@
 from __future__ import annotations
 
 import platform
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 import torch
 
 from . import __version__
-from .result import ClassChange
+from .geometry import box_of
+from .resolution import ResolvedConstraints
+from .result import ClassChange, RefinementResult
+from .round_input import RoundInput
+from .seeds import Seeds
 from .segmentation import BACKGROUND_STROKE, Segment
+
+if TYPE_CHECKING:
+    from .decoding.reach import Reach
+    from .image_state import ImageFrame
+
+
+def round_result(
+    frame: ImageFrame,
+    before: np.ndarray,
+    after: np.ndarray,
+    classes: list[Segment],
+    strokes: RoundInput,
+    seeds: Seeds,
+    resolved: ResolvedConstraints,
+    *,
+    reaches: list[Reach],
+    loss_curve: list[float],
+    warnings: list[str],
+    timings: dict[str, float],
+    seed: int,
+) -> RefinementResult:
+    """The account of one round in the user's axes; `before` and `after` are label maps in the frame."""
+    drawn = stroke_codes(strokes.voxels, strokes.wanted, frame.shape)
+    grown = stroke_codes(seeds.voxels, seeds.labels, frame.shape)
+    before, after = frame.to_user(before), frame.to_user(after)
+    mentioned = set(strokes.wanted.tolist()) | set(strokes.called.tolist())
+    return RefinementResult(
+        labels=after,
+        previous=before,
+        changed_box=box_of(after != before),
+        changes=changes_between(
+            before, after, classes, frame.geometry.voxel_volume_ml, {r.label: r.name for r in reaches}, mentioned
+        ),
+        strokes=frame.to_user(drawn),
+        grown=frame.to_user(grown),
+        violated_strokes=resolved.count_violations(after),
+        loss_curve=loss_curve,
+        warnings=list(dict.fromkeys(warnings)),
+        timings=timings,
+        seed=seed,
+        versions=versions(),
+    )
 
 
 def changes_between(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .image_state import NetworkState
 from .resolution import ResolvedConstraints
+
+if TYPE_CHECKING:
+    from .image_state import NetworkState
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,12 @@ class CalledLabels:
     def of(self, flat: np.ndarray, present: np.ndarray) -> np.ndarray:
         """Labels (N,) for flat voxel indices (N,): remembered ones, else the present ones, which are remembered."""
         return np.array([self._known.setdefault(i, p) for i, p in zip(flat.tolist(), present.tolist())], dtype=np.int64)
+
+    def items(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels (N, 3) of an array of this shape, and labels (N,), in the order in which they were stroked."""
+        flat = np.fromiter(self._known, dtype=np.int64, count=len(self._known))
+        labels = np.fromiter(self._known.values(), dtype=np.int64, count=len(self._known))
+        return np.stack(np.unravel_index(flat, shape), axis=1), labels
 
     def copy(self) -> CalledLabels:
         """An independent copy, so that a cancelled round leaves no trace."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .growing import grow
-from .image_state import ImageFrame
+from .growing import GrowthResult, grow
 from .noise import estimate_noise_near
-from .progress import ShouldCancel
+from .progress import ShouldCancel, never_cancel
 from .round_input import RoundInput
 from .segmentation import BACKGROUND_STROKE
 from .settings import RefineSettings
+
+if TYPE_CHECKING:
+    from .image_state import ImageFrame
 
 #: How far from its strokes' median intensity a class may grow, as a multiple of the threshold T.
 TYPICAL = 1.5
@@ -52,31 +55,11 @@ def make_seeds(
         blocked: (*frame shape) bool, locked voxels.
         n_known: labels below it are known to the network.
     """
-    chosen = {"none": np.zeros(len(strokes), bool), "all": np.ones(len(strokes), bool)}.get(
-        settings.grow, strokes.wanted >= n_known
-    )
+    chosen = which_grow(strokes.wanted, n_known, settings)
     if not chosen.any():
         return Seeds(strokes.voxels, strokes.wanted)
-    seeds = np.zeros(frame.shape, dtype=np.uint16)
-    # Strokes of the other classes do not grow, but nobody grows over them.
-    blocked = blocked.copy()
-    blocked[tuple(strokes.voxels[~chosen].T)] = True
-    coded = np.where(strokes.wanted == 0, BACKGROUND_STROKE, strokes.wanted)
-    seeds[tuple(strokes.voxels[chosen].T)] = coded[chosen]
-    threshold = settings.threshold
-    if threshold is None:
-        noise = estimate_noise_near(frame.image, strokes.voxels[chosen], frame.spacing)
-        threshold = settings.threshold_noise * noise
-    blocked |= _unlike_strokes(frame.image, strokes.voxels[chosen], strokes.wanted[chosen], threshold)
-    grown = grow(
-        frame.image,
-        seeds,
-        frame.spacing,
-        threshold,
-        settings.max_distance_mm,
-        blocked=blocked,
-        rule=settings.growing_rule,
-        should_cancel=should_cancel,
+    grown, _ = grow_strokes(
+        frame.image, frame.spacing, strokes.voxels, strokes.wanted, chosen, blocked, settings, should_cancel
     )
     warnings = []
     for label, leak in grown.leaks.items():
@@ -91,6 +74,62 @@ def make_seeds(
     extra_labels = grown.labels[tuple(extra.T)].astype(np.int64)
     extra_labels[extra_labels == BACKGROUND_STROKE] = 0
     return Seeds(np.concatenate([strokes.voxels, extra]), np.concatenate([strokes.wanted, extra_labels]), warnings)
+
+
+def which_grow(wanted: np.ndarray, n_known: int, settings: RefineSettings) -> np.ndarray:
+    """(N,) bool, which strokes with the labels `wanted` (N,) grow, as `settings.grow` says."""
+    if settings.grow == "new":
+        return wanted >= n_known
+    return np.full(len(wanted), settings.grow == "all")
+
+
+def grow_strokes(
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    voxels: np.ndarray,
+    wanted: np.ndarray,
+    chosen: np.ndarray,
+    blocked: np.ndarray,
+    settings: RefineSettings,
+    should_cancel: ShouldCancel = never_cancel,
+) -> tuple[GrowthResult, float]:
+    """Grow the chosen strokes; neither needs nor loads a network, so that it can be shown while the user draws.
+
+    Args:
+        image: (C, K, J, I) intensities.
+        spacing: in mm along K, J, I.
+        voxels: (N, 3) stroked voxels in KJI order.
+        wanted: (N,) their labels, 0 = background.
+        chosen: (N,) bool, which of them grow, at least one; nobody grows over the others.
+        blocked: (K, J, I) bool, locked voxels.
+        settings: threshold, distance and rule.
+
+    Returns:
+        what grew (255 = background, strokes included), and the threshold that was used, in units of the image.
+
+    Raises:
+        Cancelled: `should_cancel()` returned True.
+    """
+    seeds = np.zeros(image.shape[1:], dtype=np.uint16)
+    blocked = blocked.copy()
+    blocked[tuple(voxels[~chosen].T)] = True
+    voxels, wanted = voxels[chosen], wanted[chosen]
+    seeds[tuple(voxels.T)] = np.where(wanted == 0, BACKGROUND_STROKE, wanted)
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = settings.threshold_noise * estimate_noise_near(image, voxels, spacing)
+    blocked |= _unlike_strokes(image, voxels, wanted, threshold)
+    grown = grow(
+        image,
+        seeds,
+        spacing,
+        threshold,
+        settings.max_distance_mm,
+        blocked=blocked,
+        rule=settings.growing_rule,
+        should_cancel=should_cancel,
+    )
+    return grown, float(threshold)
 
 
 def _unlike_strokes(image: np.ndarray, voxels: np.ndarray, wanted: np.ndarray, threshold: float) -> np.ndarray:

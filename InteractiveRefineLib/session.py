@@ -16,13 +16,13 @@ from .decoding.decode import Decoder, DecodingInput, unprotected_labels
 from .decoding.reach import Reach, decide_reaches
 from .device import choose_device, out_of_memory_as_error
 from .errors import InputError
-from .geometry import box_of
 from .image_state import ImageFrame, NetworkState
+from .present import PresentLabels
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
-from .report import changes_between, stroke_codes, versions
+from .report import round_result
 from .resolution import ResolvedConstraints
 from .result import RefinementResult
-from .round_input import CalledLabels, RoundInput, round_input
+from .round_input import RoundInput, round_input
 from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
@@ -71,10 +71,7 @@ class RefineSession:
         self._header: dict[str, str] = {}
         self._state: NetworkState | None = None
         self._layers = 0
-        self._called = CalledLabels()
-        self._labels: np.ndarray | None = None  # present labels, in the frame
-        self._manual: np.ndarray | None = None  # where the user or another program decided them
-        self._given: np.ndarray | None = None  # labels set from outside and not yet compared with the network's
+        self._present = PresentLabels()
         self._warnings: list[str] = []
         if current is not None:
             self.set_current(current)
@@ -94,12 +91,40 @@ class RefineSession:
         """Add a class the network does not know; returns its label."""
         return self._table.add(name)
 
-    def set_current(self, current: Segmentation) -> None:
-        """Take over the segmentation as the user has it now, possibly edited by hand or made by another program."""
+    def set_current(self, current: Segmentation, manual: np.ndarray | None = None) -> None:
+        """Take over the segmentation as the user has it now, possibly edited by hand or made by another program.
+
+        Args:
+            current: what differs from the session's own segmentation counts as edited by hand, and is held harder.
+            manual: (K, J, I) bool, exactly the voxels edited by hand, as `manual` of an earlier session told them.
+        """
         labels, warnings = self._table.adopt(current, self.image.geometry)
+        if manual is not None and manual.shape != self.image.geometry.shape:
+            raise InputError(f"`manual` has shape {manual.shape}, the image {self.image.geometry.shape} (K, J, I).")
         self._header = dict(current.header)
         self._warnings += warnings
-        self._given = np.ascontiguousarray(self._frame.order.apply(labels))
+        self._present.give(
+            np.ascontiguousarray(self._frame.order.apply(labels)),
+            None if manual is None else np.array(self._frame.order.apply(manual), dtype=bool, order="C"),
+        )
+
+    @property
+    def manual(self) -> np.ndarray | None:
+        """(K, J, I) bool, voxels that the user or another program decided; None before the network ran."""
+        return None if self._present.manual is None else self._frame.to_user(self._present.manual)
+
+    @property
+    def called(self) -> tuple[np.ndarray, np.ndarray]:
+        """What stroked voxels were called: flat indices (N,) int64 into (K, J, I), ascending, and labels (N,) int64."""
+        voxels, labels = self._present.called.items(self._frame.shape)
+        flat = self._frame.user_indices(voxels, self.image.geometry.shape)
+        order = np.argsort(flat)
+        return flat[order], labels[order]
+
+    def remember_called(self, indices: np.ndarray, labels: np.ndarray) -> None:
+        """Take over `called` of an earlier session, so that its strokes go on to mean what they meant."""
+        voxels = self._frame.voxels(np.asarray(indices, dtype=np.int64), self.image.geometry.shape)
+        self._present.called.of(np.ravel_multi_index(tuple(voxels.T), self._frame.shape), np.asarray(labels))
 
     def segmentation(self) -> Segmentation:
         """The present segmentation on the image's grid, with names, colors, IDs and tags.
@@ -107,10 +132,10 @@ class RefineSession:
         Raises:
             InputError: there is none yet.
         """
-        labels = self._labels if self._given is None else self._given
+        labels = self._present.newest
         if labels is None:
             raise InputError("Nothing is segmented yet: call predict() or refine() first, or give `current`.")
-        return Segmentation(self._user(labels), self.image.geometry, self.classes, header=dict(self._header))
+        return Segmentation(self._frame.to_user(labels), self.image.geometry, self.classes, header=dict(self._header))
 
     def predict(self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
         """Run the network on the whole image; returns the present labels (K, J, I) uint16.
@@ -122,7 +147,7 @@ class RefineSession:
         """
         with out_of_memory_as_error():
             self._prepare(progress, should_cancel)
-        return self._user(self._labels)
+        return self._frame.to_user(self._present.labels)
 
     def refine(
         self, constraints: Constraints, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel
@@ -146,22 +171,22 @@ class RefineSession:
         with stages("network") as progress:
             state = self._prepare(progress, should_cancel)
         with stages("constraints"):
-            user_labels = self._user(self._labels)
+            user_labels = self._frame.to_user(self._present.labels)
             resolved = constraints.resolve(user_labels, len(self._table), self._table.name_of)
-            called = self._called.copy()
+            called = self._present.called.copy()
             strokes = round_input(
-                resolved, self.image.geometry.shape, state, self._labels, called, set(constraints.locked)
+                resolved, self.image.geometry.shape, state, self._present.labels, called, set(constraints.locked)
             )
         warnings = [*self._warnings, *resolved.warnings, *state.notes]
         if not len(strokes):
             warnings.append("There are no strokes, points or boxes: nothing was changed.")
             stages.finish()
             seeds = Seeds(strokes.voxels, strokes.wanted)
-            return self._result(self._labels, resolved, strokes, seeds, None, [], warnings, stages)
+            return self._result(self._present.labels, resolved, strokes, seeds, None, [], warnings, stages)
 
         with stages("growing") as progress:
             progress(0, 1, "Growing the strokes")
-            locked = np.isin(self._labels, sorted(constraints.locked))
+            locked = np.isin(self._present.labels, sorted(constraints.locked))
             seeds = make_seeds(
                 strokes, self._frame, locked, self._table.n_known, self.settings, self._table.name_of, should_cancel
             )
@@ -175,14 +200,14 @@ class RefineSession:
                 labels, reaches = self._decode(state, strokes, seeds, logits, constraints, progress, should_cancel)
             else:
                 progress(0, 2, "Decoding")
-                labels, reaches = unprotected_labels(logits, self._labels, constraints.locked, should_cancel), []
+                labels = unprotected_labels(logits, self._present.labels, constraints.locked, should_cancel)
+                reaches = []
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
 
         result = self._result(labels, resolved, strokes, seeds, outcome, reaches, warnings, stages)
         stages.finish()
-        self._manual &= labels == self._labels
-        self._labels, self._called = labels, called
+        self._present.accept(labels, called)
         self._warnings = []
         return result
 
@@ -194,12 +219,7 @@ class RefineSession:
                 progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self._layers = self.settings.layers
-        if self._labels is None:
-            self._labels = self._state.labels.copy()
-            self._manual = np.zeros(self._labels.shape, dtype=bool)
-        if self._given is not None:
-            self._manual |= self._given != self._labels
-            self._labels, self._given = self._given, None
+        self._present.settle(self._state.labels)
         return self._state
 
     def _tune(
@@ -212,7 +232,7 @@ class RefineSession:
         known = wanted < self._table.n_known
         if not known.any():
             return None, state.logits
-        problem = tuning_problem(state, self._labels, voxels[known], wanted[known], self.settings.seed)
+        problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
         outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
         tuned = state.part.everywhere(outcome.values).movedim(0, -1)
         return outcome, state.to_classes(tuned).movedim(-1, 0).contiguous()
@@ -235,8 +255,8 @@ class RefineSession:
         )
         guessed = np.append(strokes.guessed, np.zeros(len(seeds.labels) - len(strokes), dtype=bool))
         task = DecodingInput(
-            labels=self._labels,
-            manual=self._manual,
+            labels=self._present.labels,
+            manual=self._present.manual,
             n_strokes=len(strokes),
             seeds=seeds.voxels,
             seed_labels=seeds.labels,
@@ -248,13 +268,13 @@ class RefineSession:
             locked=frozenset(constraints.locked),
         )
         with torch.no_grad():
-            decoder = Decoder(task, logits, state.edges(self._labels, strokes.voxels), state.grid, self._device)
+            decoder = Decoder(task, logits, state.edges(self._present.labels, strokes.voxels), state.grid, self._device)
             proposed = decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
             decoder.walk(proposed, should_cancel)
-        labels = self._labels.copy()
+        labels = self._present.labels.copy()
         pairs = allowed_pairs(strokes.called, strokes.wanted)
-        labels[decoder.box] = accept_changes(self._labels[decoder.box], proposed, pairs, constraints.locked)
+        labels[decoder.box] = accept_changes(self._present.labels[decoder.box], proposed, pairs, constraints.locked)
         return labels, reaches
 
     def _result(
@@ -268,27 +288,8 @@ class RefineSession:
         warnings: list[str],
         stages: Stages,
     ) -> RefinementResult:
-        """The account of one round, in the user's axes."""
-        before, after = self._user(self._labels), self._user(labels)
-        shape = labels.shape
-        return RefinementResult(
-            labels=after,
-            previous=before,
-            changed_box=box_of(after != before),
-            changes=changes_between(
-                before, after, self.classes, self.image.geometry.voxel_volume_ml, {r.label: r.name for r in reaches},
-                set(strokes.wanted.tolist()) | set(strokes.called.tolist()),
-            ),
-            strokes=self._user(stroke_codes(strokes.voxels, strokes.wanted, shape)),
-            grown=self._user(stroke_codes(seeds.voxels, seeds.labels, shape)),
-            violated_strokes=resolved.count_violations(after),
-            loss_curve=list(outcome.loss_curve) if outcome else [],
-            warnings=list(dict.fromkeys(warnings)),
-            timings=dict(stages.seconds),
-            seed=self.settings.seed,
-            versions=versions(),
+        return round_result(
+            self._frame, self._present.labels, labels, self.classes, strokes, seeds, resolved,
+            reaches=reaches, loss_curve=list(outcome.loss_curve) if outcome else [], warnings=warnings,
+            timings=dict(stages.seconds), seed=self.settings.seed,
         )  # fmt: skip
-
-    def _user(self, field: np.ndarray) -> np.ndarray:
-        """A field of the frame in the user's axes, contiguous, always a copy: the user may write into it."""
-        return np.array(self._frame.order.undo(field), order="C")
