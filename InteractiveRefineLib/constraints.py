@@ -16,7 +16,7 @@ from .segmentation import BACKGROUND_STROKE
 
 
 @dataclass(frozen=True, eq=False)
-class _Input:
+class InputRecord:
     """One thing the user added: flat indices (N,) int64, labels (N,) int32, and what could not be used of it."""
 
     indices: np.ndarray
@@ -37,7 +37,7 @@ class Constraints:
     def __init__(self, geometry: Geometry, locked: Iterable[int] = ()) -> None:
         self.geometry = geometry
         self.locked: set[int] = set(locked)
-        self._rounds: list[list[_Input]] = [[]]  # the last one is open
+        self._rounds: list[list[InputRecord]] = [[]]  # the last one is open
 
     @property
     def n_rounds(self) -> int:
@@ -58,6 +58,19 @@ class Constraints:
         other = Constraints(self.geometry, self.locked)
         other._rounds = [list(inputs) for inputs in self._rounds]
         return other
+
+    def to_records(self) -> list[list[InputRecord]]:
+        """Everything that was added, by round; the last round is the open one, which may be empty."""
+        return [list(inputs) for inputs in self._rounds]
+
+    @classmethod
+    def from_records(
+        cls, geometry: Geometry, rounds: list[list[InputRecord]], locked: Iterable[int] = ()
+    ) -> Constraints:
+        """The constraints that `to_records` took apart."""
+        constraints = cls(geometry, locked)
+        constraints._rounds = [list(inputs) for inputs in rounds] or [[]]
+        return constraints
 
     def next_round(self) -> None:
         """Close the round: what is added from now on overrules what was added before. Nothing added: no new round."""
@@ -120,15 +133,30 @@ class Constraints:
         """Add points to the open round; what lies outside the image is left out, counted and reported."""
         for point in points:
             indices, n_clipped = point.voxels(self.geometry)
-            self._add(indices, np.full(len(indices), point.label), point.forbid, Source.POINT, n_clipped)
+            self.add_voxels(indices, np.full(len(indices), point.label), point.forbid, Source.POINT, n_clipped)
 
     def add_boxes(self, boxes: Iterable[Box]) -> None:
         """Add boxes to the open round: their core is the class, their surroundings are not (see `Box.voxels`)."""
         for box in boxes:
             core, ring, n_clipped = box.voxels(self.geometry)
-            self._add(core, np.full(len(core), box.label), False, Source.BOX, n_clipped)
+            self.add_voxels(core, np.full(len(core), box.label), False, Source.BOX, n_clipped)
             if len(ring):
-                self._add(ring, np.full(len(ring), box.label), True, Source.BOX, 0)
+                self.add_voxels(ring, np.full(len(ring), box.label), True, Source.BOX, 0)
+
+    def add_voxels(
+        self, indices: np.ndarray, labels: np.ndarray, forbidden: bool, source: Source, n_clipped: int = 0
+    ) -> None:
+        """Add voxels that are known to be in order to the open round, as whoever keeps strokes of his own does.
+
+        Args:
+            indices: (N,) flat indices into (K, J, I).
+            labels: (N,) class of each, 0 = background.
+            forbidden: True for "not this class".
+            source: what the user drew.
+            n_clipped: how many further voxels lay outside the image.
+        """
+        if len(indices) or n_clipped:
+            self._rounds[-1].append(InputRecord(indices, labels.astype(np.int32), forbidden, source, n_clipped))
 
     def resolve(self, current: np.ndarray, n_labels: int, names: Names | None = None) -> ResolvedConstraints:
         """Weigh all input: latest round first; within a round strokes before points before boxes, late before early.
@@ -189,11 +217,7 @@ class Constraints:
             raise InputError(f"A stroke map holds 0 = none, k = class k and 255 = background, not {bad[0]}.")
         if forbidden and (values == BACKGROUND_STROKE).any():
             raise InputError('"Not background" is not a stroke: draw the class that belongs there (255 = background).')
-        self._add(indices, np.where(values == BACKGROUND_STROKE, 0, values), forbidden, Source.STROKE, n_clipped)
-
-    def _add(self, indices: np.ndarray, labels: np.ndarray, forbidden: bool, source: Source, n_clipped: int) -> None:
-        if len(indices) or n_clipped:
-            self._rounds[-1].append(_Input(indices, labels.astype(np.int32), forbidden, source, n_clipped))
+        self.add_voxels(indices, np.where(values == BACKGROUND_STROKE, 0, values), forbidden, Source.STROKE, n_clipped)
 
     def _rows(self) -> Rows:
         """All input, by voxel; the rows of one voxel from weak to strong."""
@@ -243,6 +267,6 @@ class Constraints:
         return warnings + [conflict_warning(c, name) for c in conflicts if c.round == newest]
 
 
-def _repeat(values: list, ranked: list[tuple[int, _Input]], dtype: type) -> np.ndarray:
+def _repeat(values: list, ranked: list[tuple[int, InputRecord]], dtype: type) -> np.ndarray:
     """One value per row out of one per input."""
     return np.repeat(np.array(values, dtype=dtype), [len(item.indices) for _, item in ranked])

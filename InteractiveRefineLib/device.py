@@ -13,6 +13,14 @@ from .errors import InputError, OutOfMemoryError
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what Python and torch raise when memory runs out, on the CPU and on CUDA."""
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY)
+    )
+
+
 def choose_device(name: str) -> torch.device:
     """The device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes CUDA where it works.
 
@@ -41,8 +49,7 @@ def out_of_memory_as_error() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError):
             raise
-        text = str(error).lower()
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(s in text for s in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             "Out of memory; the segmentation is unchanged. Close other programs, choose the device 'cpu', or crop "

@@ -22,7 +22,7 @@ from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_i
 from .report import round_result
 from .resolution import ResolvedConstraints
 from .result import RefinementResult
-from .round_input import RoundInput, round_input
+from .round_input import CalledLabels, RoundInput, round_input
 from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
@@ -122,7 +122,8 @@ class RefineSession:
         return flat[order], labels[order]
 
     def remember_called(self, indices: np.ndarray, labels: np.ndarray) -> None:
-        """Take over `called` of an earlier session, so that its strokes go on to mean what they meant."""
+        """Take over `called` of an earlier session instead of one's own: its strokes go on to mean what they meant."""
+        self._present.called = CalledLabels()
         voxels = self._frame.voxels(np.asarray(indices, dtype=np.int64), self.image.geometry.shape)
         self._present.called.of(np.ravel_multi_index(tuple(voxels.T), self._frame.shape), np.asarray(labels))
 

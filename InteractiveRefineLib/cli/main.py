@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import Cancelled, OutOfMemoryError, RefineError
-from . import check_backbone, grow, predict, refine
+from . import check_backbone, grow, predict, refine, worker
 from .interrupt import listening_for_interrupts
 
 PROGRAM = "interactive-refine"
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, grow, refine, check_backbone):
+    for module in (predict, grow, refine, check_backbone, worker):
         command = commands.add_parser(
             module.NAME,
             help=module.SUMMARY,

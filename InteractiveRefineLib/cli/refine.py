@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -17,7 +18,10 @@ from .strokes import BACKGROUND_NAME, read_strokes
 if TYPE_CHECKING:
     from ..constraints import Constraints
     from ..result import RefinementResult
+    from ..segmentation import Segmentation
     from ..session import RefineSession
+    from ..volume import Volume
+    from .remote import RemoteSession
 
 NAME = "refine"
 SUMMARY = "correct a segmentation from strokes, points and boxes"
@@ -62,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     state.add_argument(
         "--add-class", nargs="+", default=[], metavar="NAME", help="new structures, which the network does not know"
+    )
+    parser.add_argument(
+        "--worker",
+        metavar="COMMAND",
+        help='compute in a worker that this command starts, such as "ssh gpu-box interactive-refine worker"; '
+        "--backbone is then a folder over there, all other files are here",
     )
     common.add_output(parser)
     parser.add_argument("--report", metavar="FILE", help="also write what was done, as JSON")
@@ -131,20 +141,18 @@ def run(args: argparse.Namespace) -> None:
 
     image = read_volume(args.image)
     current = read_segmentation(args.current) if args.current else None
-    backbone = common.load_network(args.backbone)
-    from ..session import RefineSession
-
-    session = RefineSession(image, backbone, settings, current=current, new_classes=args.add_class)
-    if current is not None:
-        common.warn(f"{args.current}: {sentence}" for sentence in current.warnings)
-    constraints = _constraints(args, session)
-    with ProgressReport() as progress:
-        result = session.refine(constraints, progress=progress, should_cancel=interrupt_requested)
+    with contextlib.ExitStack() as stack:
+        session, network = _session(args, image, settings, current, stack)
+        if current is not None:
+            common.warn(f"{args.current}: {sentence}" for sentence in current.warnings)
+        constraints = _constraints(args, session)
+        with ProgressReport() as progress:
+            result = session.refine(constraints, progress=progress, should_cancel=interrupt_requested)
     write_segmentation(session.segmentation(), args.output)
     if args.report:
         from .report_file import write_report
 
-        files["backbone"] = args.backbone or backbone.config.name  # the shipped one has no name on the command line
+        files["backbone"] = args.backbone or network  # the shipped one has no name on the command line
         write_report(args.report, result, settings, {**files, "lock": args.lock, "add_class": args.add_class})
     if args.preview:
         from ..preview import write_preview
@@ -153,6 +161,27 @@ def run(args: argparse.Namespace) -> None:
     _tell(result)
     for path in filter(None, (args.output, args.report, args.preview)):
         common.say(f"Wrote {path}")
+
+
+def _session(
+    args: argparse.Namespace,
+    image: Volume,
+    settings: RefineSettings,
+    current: Segmentation | None,
+    stack: contextlib.ExitStack,
+) -> tuple[RefineSession | RemoteSession, str]:
+    """A session here, or in a worker that ends with `stack`; and the network's name."""
+    if args.worker:
+        from .remote import RemoteSession
+
+        remote = RemoteSession(
+            args.worker, image, args.backbone, settings, current, args.add_class, should_cancel=interrupt_requested
+        )
+        return stack.enter_context(remote), remote.backbone_name
+    backbone = common.load_network(args.backbone)
+    from ..session import RefineSession
+
+    return RefineSession(image, backbone, settings, current, args.add_class), backbone.config.name
 
 
 def settings_from(args: argparse.Namespace) -> RefineSettings:
@@ -174,7 +203,7 @@ def settings_from(args: argparse.Namespace) -> RefineSettings:
     )
 
 
-def _constraints(args: argparse.Namespace, session: RefineSession) -> Constraints:
+def _constraints(args: argparse.Namespace, session: RefineSession | RemoteSession) -> Constraints:
     from ..constraints import Constraints
     from ..prompt_files import read_boxes, read_points
 

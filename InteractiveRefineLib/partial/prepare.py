@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from ..backbone.config import BackboneConfig
 from ..backbone.grid import NetworkGrid, by_image_axis, flat_axis
 from ..backbone.load import Backbone
+from ..device import is_out_of_memory
 from ..errors import BackboneError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .layers import Layer, last_layers
@@ -129,8 +130,7 @@ def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
         with torch.jit.optimized_execution(False):
             return network(inputs.clone())  # a network may overwrite its input, which later runs read again
     except Exception as error:
-        out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in str(error)
-        if out_of_memory or isinstance(error, RefineError):
+        if is_out_of_memory(error) or isinstance(error, RefineError):
             raise
         lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
         raise BackboneError(

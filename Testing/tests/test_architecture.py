@@ -17,7 +17,8 @@ NEEDS_TORCH = {"backbone", "partial", "tuning", "decoding"}
 NEEDS_TORCH |= {"session", "image_state", "report", "device"}
 
 LIBRARY_FILES = sorted(LIBRARY.rglob("*.py"))
-PRODUCT_FILES = LIBRARY_FILES + sorted(MODULE.rglob("*.py"))
+MODULE_FILES = sorted(MODULE.rglob("*.py"))
+PRODUCT_FILES = LIBRARY_FILES + MODULE_FILES
 
 
 def relative(path):
@@ -29,7 +30,8 @@ def needs_torch(path):
 
 
 def module_name(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    base = MODULE if path.is_relative_to(MODULE) else ROOT  # Slicer finds the module's packages beside its file
+    parts = path.relative_to(base).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -82,14 +84,32 @@ def test_the_library_knows_nothing_of_slicer_nor_of_the_module(path):
 
 
 def test_the_module_imports_only_what_slicer_bundles_when_it_is_loaded():
-    for path in sorted(MODULE.rglob("*.py")):
-        roots = {name.split(".")[0] for name in imports_of(path, at_import_only=True)}
-        assert roots <= SLICER_PACKAGES | set(sys.stdlib_module_names), relative(path)
+    """Slicer bundles numpy; of the library, what needs no torch is loaded at once, the rest in the worker."""
+    ours = {"InteractiveRefineLib", "InteractiveRefineScene", "InteractiveRefineEffect"}
+    for path in MODULE_FILES:
+        names = imports_of(path, at_import_only=True)
+        roots = {name.split(".")[0] for name in names}
+        assert roots <= SLICER_PACKAGES | ours | {"numpy", "SampleData", "SegmentEditorEffects"} | set(sys.stdlib_module_names), relative(path)
+        assert not any(name.startswith(f"InteractiveRefineLib.{part}") for name in names for part in NEEDS_TORCH)
+
+
+def test_nothing_in_slicers_process_ever_imports_torch():
+    for path in MODULE_FILES:
+        assert "torch" not in {name.split(".")[0] for name in imports_of(path)}, relative(path)
+
+
+def test_imports_go_from_effect_and_module_to_scene_to_library():
+    """The scene layer runs without a window: it knows neither Qt nor the effect."""
+    for path in sorted((MODULE / "InteractiveRefineScene").rglob("*.py")):
+        roots = {name.split(".")[0] for name in imports_of(path)}
+        assert not roots & {"qt", "ctk", "PythonQt", "InteractiveRefineEffect", "InteractiveRefine"}, relative(path)
+    for path in sorted((MODULE / "InteractiveRefineEffect").rglob("*.py")):
+        assert "InteractiveRefine" not in {name.split(".")[0] for name in imports_of(path)}, relative(path)
 
 
 def test_only_the_command_line_imports_the_command_line():
     for path in LIBRARY_FILES:
-        if path.parent.name != "cli":
+        if path.parent.name != "cli" and path.name != "__main__.py":  # python -m InteractiveRefineLib is the command
             assert not any("cli" in name.split(".") for name in imports_of(path)), relative(path)
 
 
