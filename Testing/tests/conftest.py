@@ -2,6 +2,8 @@
 
 import pytest
 
+from Testing.slicer_stand_in.fixtures import editor, slicer_app, slicer_problems, slicer_scene  # noqa: F401
+
 
 @pytest.fixture
 def one_thread():

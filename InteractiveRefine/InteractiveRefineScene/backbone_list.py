@@ -1,0 +1,72 @@
+"""What can be told about a network's folder at once, without starting a worker; and which folders the user trusts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from InteractiveRefineLib.errors import RefineError
+from InteractiveRefineLib.resources import embedded_backbone
+from InteractiveRefineLib.segmentation import Segment
+
+from .translate import _
+
+#: Which folder stands for the network that comes with this program.
+EMBEDDED = ""
+
+
+@dataclass(frozen=True)
+class LocalBackbone:
+    """A glance into backbone.json; the worker reads it precisely and complains precisely.
+
+    Attributes:
+        folder: as the worker is told; "" = the network that comes with this program.
+        name: of the network, else of its folder.
+        classes: without background; empty when unknown.
+        problem: why nothing is known, as a sentence for the user; "" when something is.
+    """
+
+    folder: str
+    name: str
+    classes: tuple[Segment, ...] = ()
+    problem: str = ""
+
+
+def glance(folder: str) -> LocalBackbone:
+    """Read name and classes of a network's folder on this computer; never raises."""
+    try:
+        path = embedded_backbone() if folder == EMBEDDED else Path(folder)
+    except RefineError as error:
+        return LocalBackbone(folder, _("Embedded network"), problem=str(error))
+    try:
+        described = json.loads((path / "backbone.json").read_text(encoding="utf-8-sig"))
+        entries = [dict(entry) for entry in described["classes"]]
+        if described.get("activation", "softmax") == "softmax":
+            entries = entries[1:]  # the background
+        classes = tuple(
+            Segment(str(entry["name"]), label, _color(entry), tags=dict(entry.get("tags", {})))
+            for label, entry in enumerate(entries, start=1)
+        )
+        return LocalBackbone(folder, str(described.get("name", path.name)), classes)
+    except OSError:
+        problem = _("{folder} has no readable backbone.json.").format(folder=path)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        problem = _("{file} does not describe a network.").format(file=path / "backbone.json")
+    return LocalBackbone(folder, path.name or folder, problem=problem)
+
+
+def knownFolders(text: str | None) -> list[str]:
+    """The folders that a setting of this computer lists, one per line; the embedded network comes first."""
+    return [EMBEDDED, *dict.fromkeys(line.strip() for line in (text or "").splitlines() if line.strip())]
+
+
+def withFolder(text: str | None, folder: str) -> str:
+    """The setting with one folder more."""
+    return "\n".join(dict.fromkeys([*knownFolders(text)[1:], folder]))
+
+
+def _color(entry: dict) -> tuple[float, float, float]:
+    color = entry.get("color", (0.5, 0.5, 0.5))
+    red, green, blue = (float(part) for part in color)
+    return red, green, blue

@@ -1,0 +1,29 @@
+"""Every name under which Interactive Refine keeps something in a scene."""
+
+#: Attributes, tags and reference roles start with it; it is the effect's name, so that settings are its parameters.
+PREFIX = "InteractiveRefine."
+
+#: Reference role, segmentation node -> node that shows and keeps its strokes.
+STROKES_ROLE = PREFIX + "Strokes"
+#: Reference role, segmentation node -> node of the proposed result.
+PREVIEW_ROLE = PREFIX + "Preview"
+#: Reference role, strokes or preview node -> volume on whose grid it lies.
+VOLUME_ROLE = PREFIX + "Volume"
+#: Attribute of the strokes node: all strokes, lossless, as JSON.
+STROKES_ATTRIBUTE = PREFIX + "StrokeBook"
+
+#: Tag of a segment: name of the class of the network that it stands for; "" = explicitly none.
+CLASS_TAG = PREFIX + "Class"
+#: Tag of a segment: number of the stroke state that belongs to this state of the segmentation.
+STATE_TAG = PREFIX + "State"
+#: Tag of a segment of a strokes node: what it shows ("class", "not", "grown") and for which segment.
+OVERLAY_KIND_TAG = PREFIX + "Kind"
+OVERLAY_TARGET_TAG = PREFIX + "Target"
+
+#: Names of the nodes we make; followed by the segmentation's name.
+STROKES_NODE_NAME = "InteractiveRefine strokes"
+PREVIEW_NODE_NAME = "InteractiveRefine preview"
+
+#: Slicer's name of the voxels of a segment.
+BINARY_LABELMAP = "Binary labelmap"
+CLOSED_SURFACE = "Closed surface"

@@ -1,0 +1,131 @@
+"""Which voxels somebody edited by hand, for every state that rounds left; so that Undo and a reload change no answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from InteractiveRefineLib.geometry import box_of
+
+#: States that are kept: as many as the segment editor's history holds by default, and the present one.
+_KEPT = 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Packed:
+    """A label map or mask, cut to the box around what is not 0; hundreds of times smaller than the array."""
+
+    shape: tuple[int, ...]
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+    type: str
+    data: bytes
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> _Packed:
+        box = box_of(array) or (slice(0, 0),) * 3
+        part = np.ascontiguousarray(array[box])
+        if part.dtype != bool:
+            part = part.astype(np.uint8 if part.max(initial=0) < 256 else np.uint16)
+        plain = np.packbits(part.reshape(-1)) if part.dtype == bool else part
+        start = tuple(side.start for side in box)
+        return cls(array.shape, start, part.shape, part.dtype.str, zlib.compress(plain.tobytes(), 1))
+
+    def array(self) -> np.ndarray:
+        kind, count = np.dtype(self.type), int(np.prod(self.size))
+        plain = zlib.decompress(self.data)
+        if kind == bool:
+            part = np.unpackbits(np.frombuffer(plain, dtype=np.uint8), count=count).astype(bool)
+        else:
+            part = np.frombuffer(plain, dtype=kind)
+        whole = np.zeros(self.shape, dtype=kind)
+        whole[tuple(slice(a, a + n) for a, n in zip(self.start, self.size))] = part.reshape(self.size)
+        return whole
+
+    def toJson(self) -> dict:
+        place = {"shape": self.shape, "start": self.start, "size": self.size, "type": self.type}
+        return {**place, "data": base64.b64encode(self.data).decode()}
+
+    @classmethod
+    def fromJson(cls, stored: dict) -> _Packed:
+        shape, start, size = (tuple(int(n) for n in stored[key]) for key in ("shape", "start", "size"))
+        packed = cls(shape, start, size, str(stored["type"]), base64.b64decode(stored["data"]))
+        packed.array()  # whether it can be read shows now, not in the middle of a round
+        return packed
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Labels after a round, as positions (from 1) in `ids`, and what was decided by hand in them."""
+
+    ids: tuple[str, ...]
+    labels: _Packed
+    manual: _Packed
+
+    def labelsIn(self, segments) -> np.ndarray:
+        """The labels in the numbering of `segments`; segments that are gone become background."""
+        label_of = {segment.id: segment.label for segment in segments if segment.id}
+        lookup = np.array([0] + [label_of.get(segmentId, 0) for segmentId in self.ids], dtype=np.uint16)
+        return lookup[self.labels.array()]
+
+
+class RoundMemory:
+    """What the rounds so far left behind.
+
+    The worker holds voxels that were edited by hand more firmly than those that it decided itself, so both must be told
+    apart, also after Undo went back behind the newest round, and after the scene was loaded again.
+    """
+
+    def __init__(self) -> None:
+        self._states: list[_State] = []
+
+    def remember(self, labels: np.ndarray, segments, manual: np.ndarray | None) -> None:
+        """Keep a state: labels (K, J, I) in the numbering of `segments`, and `manual` (K, J, I) bool."""
+        if manual is None:
+            return
+        lookup = np.zeros(int(max([labels.max(initial=0)] + [s.label for s in segments])) + 1, dtype=np.uint16)
+        for position, segment in enumerate(segments, start=1):
+            lookup[segment.label] = position
+        ids = tuple(segment.id for segment in segments)
+        state = _State(ids, _Packed.of(lookup[labels]), _Packed.of(manual))
+        self._states = [*self._states, state][-_KEPT:]
+
+    def manualFor(self, labels: np.ndarray, segments) -> np.ndarray | None:
+        """(K, J, I) bool: what was decided by hand in `labels`; None when no round of this scene is known."""
+        best, fewest = None, None
+        for state in reversed(self._states):
+            if state.labels.shape != labels.shape:
+                continue
+            changed = state.labelsIn(segments) != labels
+            n = int(np.count_nonzero(changed))
+            if fewest is None or n < fewest:
+                best, fewest = state.manual.array() | changed, n
+            if n == 0:
+                break
+        return best
+
+    def toText(self) -> str:
+        """The newest state, to be saved with the scene; "" when there is none."""
+        if not self._states:
+            return ""
+        state = self._states[-1]
+        return json.dumps({"ids": state.ids, "labels": state.labels.toJson(), "manual": state.manual.toJson()})
+
+    def load(self, text: str) -> None:
+        """Take over what a scene brought along; a damaged text counts as nothing known."""
+        self._states = []
+        try:
+            stored = json.loads(text)
+            labels, manual = _Packed.fromJson(stored["labels"]), _Packed.fromJson(stored["manual"])
+            if labels.shape == manual.shape and int(labels.array().max(initial=0)) <= len(stored["ids"]):
+                self._states = [_State(tuple(stored["ids"]), labels, manual)]
+        except (ValueError, KeyError, TypeError, zlib.error):
+            return
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._states = []
