@@ -27,3 +27,6 @@ PREVIEW_NODE_NAME = "InteractiveRefine preview"
 #: Slicer's name of the voxels of a segment.
 BINARY_LABELMAP = "Binary labelmap"
 CLOSED_SURFACE = "Closed surface"
+
+#: Color of background strokes (red, green, blue from 0 to 1): nothing in a gray scan looks like it.
+BACKGROUND_COLOR = (0.1, 0.85, 1.0)

@@ -15,6 +15,7 @@ from InteractiveRefineLib.stroke_book_json import book_from_json, book_to_json
 
 from .hidden_node import follow, makeHiddenSegmentation, removeNode
 from .names import (
+    BACKGROUND_COLOR,
     OVERLAY_KIND_TAG,
     OVERLAY_TARGET_TAG,
     STROKES_ATTRIBUTE,
@@ -32,7 +33,6 @@ __all__ = ["StrokeNode", "readPaintedStrokes"]
 _GROWN = "grown"
 #: How strongly each kind of overlay fills the slice view, and whether it has an outline.
 _LOOKS = {Kind.CLASS.value: (1.0, 1.0), Kind.NOT.value: (0.2, 1.0), _GROWN: (0.35, 0.0)}
-_BACKGROUND_COLOR = (0.75, 0.75, 0.75)
 
 
 class StrokeNode:
@@ -241,7 +241,7 @@ class StrokeNode:
             name = original.GetName() if original is not None else (target or "background")
             segment = slicer.vtkSegment()
             segment.SetName({Kind.NOT.value: f"not {name}", _GROWN: f"{name} ({_('grown')})"}.get(kind, name))
-            segment.SetColor(*(original.GetColor() if original is not None else _BACKGROUND_COLOR))
+            segment.SetColor(*(original.GetColor() if original is not None else BACKGROUND_COLOR))
             segment.SetTag(OVERLAY_KIND_TAG, kind)
             segment.SetTag(OVERLAY_TARGET_TAG, target)
             segmentation.AddSegment(segment, overlayId)
