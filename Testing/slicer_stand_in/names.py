@@ -173,7 +173,7 @@ GROUPS = (
         "member: checked currentText currentIndex setCurrentText setCurrentIndex setChecked maximum minimum decimals"
         " singleStep setValue value height width toolTip enabled setStyleSheet visible setVisible text plainText"
         " deleteLater terminate kill AdjustToMinimumContentsLengthWithIcon CrashExit NotRunning ResizeToContents"
-        " Stretch Normal defaultSectionSize frameWidth active count objectName checkable cursor columnCount",
+        " Stretch Normal defaultSectionSize frameWidth active count objectName checkable cursor columnCount wordWrap",
     ),
     # Designer files.
     (
