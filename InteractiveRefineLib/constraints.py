@@ -11,7 +11,7 @@ from .constraint_messages import Names, clip_warning, conflict_warning, default_
 from .errors import InputError
 from .geometry import Geometry
 from .prompts import Box, Point, checked_label
-from .resolution import Conflict, ResolvedConstraints, Rows, Source, overruled_rows, winning_rows
+from .resolution import Conflict, ResolvedConstraints, Rows, Source, is_any_of, overruled_rows, winning_rows
 from .segmentation import BACKGROUND_STROKE
 
 
@@ -180,7 +180,7 @@ class Constraints:
         conflicts = self._conflicts(rows, overruled_rows(rows, wanted))
 
         locks = list(self.locked)
-        locked_mask = np.isin(current, locks)
+        locked_mask = is_any_of(current, locks)
         kept, held = rows[wanted], rows[refused]
         now, now_held = current.reshape(-1)[kept.indices], current.reshape(-1)[held.indices]
         on_lock, on_lock_held = np.isin(now, locks), np.isin(now_held, locks)

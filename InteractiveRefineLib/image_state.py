@@ -8,8 +8,8 @@ import torch
 from .backbone.grid import plan_grid
 from .backbone.intensity import normalize
 from .backbone.load import Backbone
-from .decoding.blend import BlendedLogits, Distances, slabs
-from .decoding.edges import EdgeFeatures, IntensityWindow, standardized
+from .decoding.blend import Distances, network_labels, slabs
+from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow, standardized
 from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
@@ -97,7 +97,8 @@ class NetworkState:
             image = torch.from_numpy(normalize(frame.image, config.intensity)).to(device)
             network = prepare(backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel)
             self.part, self.notes = network.part, network.notes
-            self.logits = self.to_classes(network.logits.movedim(0, -1)).movedim(-1, 0).contiguous()
+            # Classes last in memory: decoding reads all classes of single voxels.
+            self.logits = self.to_classes(network.logits.movedim(0, -1).contiguous()).movedim(-1, 0)
             self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()
             self.doubt = Doubt(self.logits)
             self._to_image = self._nearest_image_voxels()
@@ -107,12 +108,11 @@ class NetworkState:
                 channel.clamp_(low, high)  # in place: air and metal must not decide the scale
             parts = [intensities] + ([network.features] if network.features is not None else [])
             self.similarity_features = standardized(torch.cat(parts))
-            self.features = network.features
+            self._feature_edges = FeatureEdges(network.features, self.grid) if network.features is not None else None
         whole = tuple(slice(0, n) for n in frame.shape)
-        initial = BlendedLogits(self.grid, self.logits, self.logits, self.logits.shape[0])
         self.labels = np.empty(frame.shape, dtype=np.uint16)
         for slab in slabs(whole):
-            self.labels[slab] = initial.initial_labels(slab)
+            self.labels[slab] = network_labels(self.grid, self.logits, slab)
         self.lengths = Distances.for_image(frame.shape, frame.spacing)
 
     def to_classes(self, output: torch.Tensor) -> torch.Tensor:
@@ -145,7 +145,7 @@ class NetworkState:
         inside = labels[coarse] > 0
         of_interest = np.concatenate([everything[:, inside], image[(slice(None), *strokes.T)]], axis=1)
         window = IntensityWindow.around(everything.reshape(image.shape[0], -1), of_interest)
-        return EdgeFeatures(image, window, self.features, self.grid)
+        return EdgeFeatures(image, window, self._feature_edges)
 
 
 def _check_image(volume: Volume, backbone: Backbone) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .round_input import CalledLabels
 
+if TYPE_CHECKING:
+    from .image_state import ImageFrame
+
 
 class PresentLabels:
     """Labels of all voxels in the frame, and what must be remembered of them from round to round.
+
+    Args:
+        frame: the image.
 
     Attributes:
         labels: (*frame shape) uint16; None before the network ran.
@@ -16,17 +24,26 @@ class PresentLabels:
         called: what every stroked voxel was called when it was stroked first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frame: ImageFrame) -> None:
+        self._frame = frame
         self.labels: np.ndarray | None = None
         self.manual: np.ndarray | None = None
         self.called = CalledLabels()
         self._given: np.ndarray | None = None  # set from outside and not yet compared with the network's
         self._given_manual: np.ndarray | None = None
+        self._user_labels: np.ndarray | None = None
 
     @property
     def newest(self) -> np.ndarray | None:
         """The labels as the user sees them: those set from outside, also before the network ran."""
         return self.labels if self._given is None else self._given
+
+    @property
+    def in_user_axes(self) -> np.ndarray:
+        """The labels in the user's axes (K, J, I); kept, for turning a whole scan takes long: not to be written to."""
+        if self._user_labels is None:
+            self._user_labels = self._frame.to_user(self.labels)
+        return self._user_labels
 
     def give(self, labels: np.ndarray, manual: np.ndarray | None) -> None:
         """Take labels from outside; `manual` replaces what is remembered, None: whatever differs is manual as well."""
@@ -41,8 +58,14 @@ class PresentLabels:
             return
         self.manual = self.manual | (self._given != self.labels) if self._given_manual is None else self._given_manual
         self.labels, self._given, self._given_manual = self._given, None, None
+        self._user_labels = None
 
-    def accept(self, labels: np.ndarray, called: CalledLabels) -> None:
-        """Make a round's result the present labels; what the round changed is not the user's any more."""
+    def accept(self, labels: np.ndarray, user_labels: np.ndarray, called: CalledLabels) -> None:
+        """Make a round's result the present labels; what the round changed is not the user's any more.
+
+        Args:
+            labels: in the frame.
+            user_labels: the same in the user's axes, not to be written to any more.
+        """
         self.manual &= labels == self.labels
-        self.labels, self.called = labels, called
+        self.labels, self._user_labels, self.called = labels, user_labels, called

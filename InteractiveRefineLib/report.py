@@ -10,7 +10,6 @@ import scipy
 import torch
 
 from . import __version__
-from .geometry import box_of
 from .resolution import ResolvedConstraints
 from .result import ClassChange, RefinementResult
 from .round_input import RoundInput
@@ -20,12 +19,13 @@ from .segmentation import BACKGROUND_STROKE, Segment
 if TYPE_CHECKING:
     from .decoding.reach import Reach
     from .image_state import ImageFrame
+    from .present import PresentLabels
 
 
 def round_result(
     frame: ImageFrame,
-    before: np.ndarray,
-    after: np.ndarray,
+    present: PresentLabels,
+    labels: np.ndarray,
     classes: list[Segment],
     strokes: RoundInput,
     seeds: Seeds,
@@ -37,27 +37,38 @@ def round_result(
     timings: dict[str, float],
     seed: int,
 ) -> RefinementResult:
-    """The account of one round in the user's axes; `before` and `after` are label maps in the frame."""
-    drawn = stroke_codes(strokes.voxels, strokes.wanted, frame.shape)
-    grown = stroke_codes(seeds.voxels, seeds.labels, frame.shape)
-    before, after = frame.to_user(before), frame.to_user(after)
+    """The account of one round in the user's axes; `labels` (*frame shape) are the new ones."""
+    # Only what changed is brought into the user's axes: turning whole scans would take longer than the walker.
+    voxels = np.stack(np.nonzero(labels != present.labels), axis=1)
+    before, after = present.labels[tuple(voxels.T)], labels[tuple(voxels.T)]
+    shape = present.in_user_axes.shape
+    flat = frame.user_indices(voxels, shape)
+    refined = present.in_user_axes.copy()
+    refined.reshape(-1)[flat] = after
     mentioned = set(strokes.wanted.tolist()) | set(strokes.called.tolist())
     return RefinementResult(
-        labels=after,
-        previous=before,
-        changed_box=box_of(after != before),
+        labels=refined,
+        previous=present.in_user_axes.copy(),
+        changed_box=_box_around(flat, shape),
         changes=changes_between(
             before, after, classes, frame.geometry.voxel_volume_ml, {r.label: r.name for r in reaches}, mentioned
         ),
-        strokes=frame.to_user(drawn),
-        grown=frame.to_user(grown),
-        violated_strokes=resolved.count_violations(after),
+        strokes=stroke_codes(frame.user_indices(strokes.voxels, shape), strokes.wanted, shape),
+        grown=stroke_codes(frame.user_indices(seeds.voxels, shape), seeds.labels, shape),
+        violated_strokes=resolved.count_violations(refined),
         loss_curve=loss_curve,
         warnings=list(dict.fromkeys(warnings)),
         timings=timings,
         seed=seed,
         versions=versions(),
     )
+
+
+def _box_around(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...] | None:
+    if not len(flat):
+        return None
+    index = np.unravel_index(flat, shape)
+    return tuple(slice(int(i.min()), int(i.max()) + 1) for i in index)
 
 
 def changes_between(
@@ -71,7 +82,7 @@ def changes_between(
     """Added and removed volume of every class that changed or was mentioned by a stroke, background left out.
 
     Args:
-        before, after: (K, J, I) label maps.
+        before, after: label maps of one shape, or just the labels of the voxels that changed.
         voxel_ml: volume of one voxel in milliliters.
         reaches: "local" or "whole" by label.
         mentioned: labels that a stroke wanted or lay on.
@@ -88,10 +99,10 @@ def changes_between(
     return changes
 
 
-def stroke_codes(voxels: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Paint (N, 3) voxels with their (N,) labels into a uint16 stroke map: 0 = none, 255 = background."""
+def stroke_codes(flat: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Paint voxels, given by flat indices (N,), with their (N,) labels: uint16, 0 = none, 255 = background."""
     out = np.zeros(shape, dtype=np.uint16)
-    out[tuple(voxels.T)] = np.where(labels == 0, BACKGROUND_STROKE, labels)
+    out.reshape(-1)[flat] = np.where(labels == 0, BACKGROUND_STROKE, labels)
     return out
 
 

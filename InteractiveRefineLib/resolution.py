@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -161,3 +162,12 @@ def overruled_rows(rows: Rows, wanted: np.ndarray) -> np.ndarray:
     for column in (rows.indices, rows.rounds, rows.sources):
         same &= column[pairs[:, 0]] == column[pairs[:, 1]]
     return pairs[same & (rows.labels[pairs[:, 0]] != rows.labels[pairs[:, 1]])]
+
+
+def is_any_of(labels: np.ndarray, chosen: Iterable[int]) -> np.ndarray:
+    """Boolean mask of the voxels of a label map whose label is one of `chosen`, the shape of `labels`."""
+    chosen = [label for label in chosen if 0 <= label <= 65535]
+    mask = np.zeros(labels.shape, dtype=bool)
+    for label in chosen:  # a few comparisons; np.isin would sort or widen a whole scan
+        mask |= labels == label
+    return mask

@@ -43,6 +43,11 @@ class CalledLabels:
         """Labels (N,) for flat voxel indices (N,): remembered ones, else the present ones, which are remembered."""
         return np.array([self._known.setdefault(i, p) for i, p in zip(flat.tolist(), present.tolist())], dtype=np.int64)
 
+    def knows(self, voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """(N,) bool, which voxels (N, 3) of an array of this shape were stroked before."""
+        flat = np.ravel_multi_index(tuple(voxels.T), shape)
+        return np.fromiter((i in self._known for i in flat.tolist()), dtype=bool, count=len(flat))
+
     def items(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Voxels (N, 3) of an array of this shape, and labels (N,), in the order in which they were stroked."""
         flat = np.fromiter(self._known, dtype=np.int64, count=len(self._known))

@@ -10,17 +10,16 @@ import torch
 from .backbone.load import Backbone
 from .class_table import ClassTable
 from .constraints import Constraints
-from .decoding.accept import accept_changes, allowed_pairs
-from .decoding.blend import BlendedLogits
-from .decoding.decode import Decoder, DecodingInput, unprotected_labels
-from .decoding.reach import Reach, decide_reaches
+from .decoding.decode import unprotected_labels
+from .decoding.reach import Reach
+from .decoding.setup import decoder_of_round
 from .device import choose_device, out_of_memory_as_error
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
 from .present import PresentLabels
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .report import round_result
-from .resolution import ResolvedConstraints
+from .resolution import ResolvedConstraints, is_any_of
 from .result import RefinementResult
 from .round_input import CalledLabels, RoundInput, round_input
 from .seeds import Seeds, make_seeds
@@ -71,7 +70,7 @@ class RefineSession:
         self._header: dict[str, str] = {}
         self._state: NetworkState | None = None
         self._layers = 0
-        self._present = PresentLabels()
+        self._present = PresentLabels(self._frame)
         self._warnings: list[str] = []
         if current is not None:
             self.set_current(current)
@@ -148,7 +147,7 @@ class RefineSession:
         """
         with out_of_memory_as_error():
             self._prepare(progress, should_cancel)
-        return self._frame.to_user(self._present.labels)
+        return self._present.in_user_axes.copy()
 
     def refine(
         self, constraints: Constraints, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel
@@ -172,8 +171,7 @@ class RefineSession:
         with stages("network") as progress:
             state = self._prepare(progress, should_cancel)
         with stages("constraints"):
-            user_labels = self._frame.to_user(self._present.labels)
-            resolved = constraints.resolve(user_labels, len(self._table), self._table.name_of)
+            resolved = constraints.resolve(self._present.in_user_axes, len(self._table), self._table.name_of)
             called = self._present.called.copy()
             strokes = round_input(
                 resolved, self.image.geometry.shape, state, self._present.labels, called, set(constraints.locked)
@@ -187,7 +185,7 @@ class RefineSession:
 
         with stages("growing") as progress:
             progress(0, 1, "Growing the strokes")
-            locked = np.isin(self._present.labels, sorted(constraints.locked))
+            locked = is_any_of(self._present.labels, constraints.locked)
             seeds = make_seeds(
                 strokes, self._frame, locked, self._table.n_known, self.settings, self._table.name_of, should_cancel
             )
@@ -196,19 +194,15 @@ class RefineSession:
             outcome, tuned = self._tune(state, strokes, seeds, progress, should_cancel)
             warnings += outcome.notes if outcome else []
         with stages("decoding") as progress:
-            logits = BlendedLogits(state.grid, state.logits, tuned, len(self._table))
-            if self.settings.update == "protected":
-                labels, reaches = self._decode(state, strokes, seeds, logits, constraints, progress, should_cancel)
-            else:
-                progress(0, 2, "Decoding")
-                labels = unprotected_labels(logits, self._present.labels, constraints.locked, should_cancel)
-                reaches = []
+            labels, reaches = self._decode(
+                state, strokes, seeds, tuned, set(constraints.locked), progress, should_cancel
+            )
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
 
         result = self._result(labels, resolved, strokes, seeds, outcome, reaches, warnings, stages)
         stages.finish()
-        self._present.accept(labels, called)
+        self._present.accept(labels, result.labels.copy(), called)  # the user may write into the result's
         self._warnings = []
         return result
 
@@ -236,47 +230,31 @@ class RefineSession:
         problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
         outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
         tuned = state.part.everywhere(outcome.values).movedim(0, -1)
-        return outcome, state.to_classes(tuned).movedim(-1, 0).contiguous()
+        return outcome, state.to_classes(tuned.contiguous()).movedim(-1, 0)
 
     def _decode(
         self,
         state: NetworkState,
         strokes: RoundInput,
         seeds: Seeds,
-        logits: BlendedLogits,
-        constraints: Constraints,
+        tuned: torch.Tensor,
+        locked: set[int],
         progress: Progress,
         should_cancel: ShouldCancel,
     ) -> tuple[np.ndarray, list[Reach]]:
-        """Labels by old and tuned network and the strokes, accepted only where strokes show such a change."""
+        """Labels by old and tuned network and the strokes, changed only where strokes show such a change."""
         progress(0, 2, "Decoding, blending")
-        named, nearest = ~strokes.guessed, np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
-        reaches = decide_reaches(
-            logits.tuned_on_grid(), strokes.wanted[named], nearest[named], self.settings.reach, state.doubt
-        )
-        guessed = np.append(strokes.guessed, np.zeros(len(seeds.labels) - len(strokes), dtype=bool))
-        task = DecodingInput(
-            labels=self._present.labels,
-            manual=self._present.manual,
-            n_strokes=len(strokes),
-            seeds=seeds.voxels,
-            seed_labels=seeds.labels,
-            stretch=state.doubt.stretch(seeds.labels, guessed),
-            reaches=reaches,
-            spacing=self._frame.spacing,
-            lengths=state.lengths,
-            n_known=self._table.n_known,
-            locked=frozenset(constraints.locked),
-        )
+        if self.settings.update != "protected":
+            return unprotected_labels(state.grid, tuned, self._present.labels, locked, should_cancel), []
         with torch.no_grad():
-            decoder = Decoder(task, logits, state.edges(self._present.labels, strokes.voxels), state.grid, self._device)
-            proposed = decoder.blend(should_cancel)
+            decoder, reaches = decoder_of_round(
+                state, self._present, strokes, seeds, tuned,
+                reach=self.settings.reach, n_classes=len(self._table), locked=locked,
+            )  # fmt: skip
+            decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
-            decoder.walk(proposed, should_cancel)
-        labels = self._present.labels.copy()
-        pairs = allowed_pairs(strokes.called, strokes.wanted)
-        labels[decoder.box] = accept_changes(self._present.labels[decoder.box], proposed, pairs, constraints.locked)
-        return labels, reaches
+            decoder.walk(should_cancel)
+        return decoder.labels, reaches
 
     def _result(
         self,
@@ -290,7 +268,7 @@ class RefineSession:
         stages: Stages,
     ) -> RefinementResult:
         return round_result(
-            self._frame, self._present.labels, labels, self.classes, strokes, seeds, resolved,
+            self._frame, self._present, labels, self.classes, strokes, seeds, resolved,
             reaches=reaches, loss_curve=list(outcome.loss_curve) if outcome else [], warnings=warnings,
             timings=dict(stages.seconds), seed=self.settings.seed,
         )  # fmt: skip

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ..errors import BackboneError, InputError
 from ..geometry import box_of
 from .config import BackboneConfig, CropRule
+from .sampling import sample_product
 
 Box = tuple[slice, slice, slice]
 
@@ -49,33 +50,24 @@ class NetworkGrid:
         """Continuous network indices (N, 3) of image voxels (N, 3), clamped to the network grid."""
         return np.stack([self.axis_positions(a, index[:, a]) for a in range(3)], axis=1)
 
+    def box_positions(self, box: Box) -> list[np.ndarray]:
+        """Continuous network indices along each axis of the image voxels of `box`, clamped to the network grid."""
+        return [self.axis_positions(axis, np.arange(box[axis].start, box[axis].stop)) for axis in range(3)]
+
+    def nodes_around(self, box: Box) -> tuple[Box, list[np.ndarray]]:
+        """The nodes that linear interpolation in `box` needs, and the positions of its voxels among these."""
+        positions = self.box_positions(box)
+        region = tuple(slice(int(p[0]), min(int(p[-1]) + 2, n)) for p, n in zip(positions, self.shape))
+        return region, [p - side.start for p, side in zip(positions, region)]
+
+    def image_positions(self, axis: int) -> np.ndarray:
+        """Continuous image indices of all nodes along one axis."""
+        start, stop = self.crop[axis].start, self.crop[axis].stop
+        return (np.arange(self.shape[axis]) + 0.5) * ((stop - start) / self.shape[axis]) - 0.5 + start
+
     def sample_box(self, field: torch.Tensor, box: Box) -> torch.Tensor:
         """Linear interpolation of a field (C, *shape) at all image voxels of `box`, (C, *box shape) float32."""
-        lows, highs, fractions, needed = [], [], [], []
-        for axis in range(3):
-            position = self.axis_positions(axis, np.arange(box[axis].start, box[axis].stop))
-            low = np.floor(position).astype(np.int64)
-            high = np.minimum(low + 1, self.shape[axis] - 1)
-            first = int(low[0])
-            needed.append(slice(first, int(high[-1]) + 1))
-            lows.append(low - first)
-            highs.append(high - first)
-            fractions.append((position - low).astype(np.float32))
-        out = field[(slice(None), *needed)].float()
-        # The last axis by a matrix product, on the small grid: gathering single voxels would crawl through memory.
-        matrix = np.zeros((out.shape[3], len(lows[2])), dtype=np.float32)
-        np.add.at(matrix, (lows[2], np.arange(len(lows[2]))), 1 - fractions[2])
-        np.add.at(matrix, (highs[2], np.arange(len(highs[2]))), fractions[2])
-        out = out.contiguous() @ torch.from_numpy(matrix).to(out.device)
-        for axis in (1, 0):  # whole rows, then whole planes
-            # One row for each asked voxel already: equal lengths alone would not do where positions were clamped.
-            if not fractions[axis].any() and np.array_equal(lows[axis], np.arange(out.shape[axis + 1])):
-                continue
-            lower = out.index_select(axis + 1, torch.from_numpy(lows[axis]).to(out.device))
-            upper = out.index_select(axis + 1, torch.from_numpy(highs[axis]).to(out.device))
-            fraction = torch.from_numpy(fractions[axis]).to(out.device)
-            out = lower.lerp_(upper, fraction.view([-1 if a == axis else 1 for a in range(3)]))
-        return out
+        return sample_product(field, self.box_positions(box))
 
     def outside_crop(self, box: Box) -> np.ndarray | None:
         """Boolean mask of the voxels of `box` the network does not see, or None when it sees them all."""

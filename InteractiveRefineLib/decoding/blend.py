@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
+from ..backbone.sampling import VoxelSampler, sample_product
 
 #: By how many logits a label that an earlier round accepted leads the network's initial answer: enough to stay,
 #: little enough to be corrected by later strokes.
@@ -55,57 +56,97 @@ class BlendedLogits:
     where the initial network was unsure, and leaves alone those where it was certain. On the real CT, changes
     farther than 20 mm from every stroke were right where the initial margin was small and wrong where it was large.
 
+    The blend is made on the network's grid, where the weight hardly changes from node to node, and interpolated.
+    Where the present label is not the network's own answer, it is lifted above it: a little where an earlier round
+    accepted it, far where the user or another program decided it.
+
     Args:
         grid: where the network's grid lies.
-        initial, tuned: class logits (C, *grid shape), background first.
+        initial, tuned: class logits (C, *grid shape), background first; fast where C is the fastest axis in memory.
+        weight: (*grid shape) from 0 (keep) to 1 (believe the tuned network).
+        network_labels: (*image shape) the untuned network's own labels.
         n_classes: all classes; those the network does not know come last and have no logits of their own.
     """
 
-    def __init__(self, grid: NetworkGrid, initial: torch.Tensor, tuned: torch.Tensor, n_classes: int) -> None:
-        self._grid, self._initial, self._tuned, self._n_classes = grid, initial, tuned, n_classes
+    def __init__(
+        self,
+        grid: NetworkGrid,
+        initial: torch.Tensor,
+        tuned: torch.Tensor,
+        weight: torch.Tensor,
+        network_labels: np.ndarray,
+        n_classes: int,
+    ) -> None:
+        self.grid, self.initial, self.weight = grid, initial, weight
+        self.n_known, self.n_classes = initial.shape[0], n_classes
+        self.field = torch.lerp(initial, tuned, weight[None])
+        self._network_labels = network_labels
 
-    def initial_labels(self, box: Box) -> np.ndarray:
-        """The network's own answer, (*box shape) uint16."""
-        return most_likely(self._at(self._initial, box)).cpu().numpy().astype(np.uint16)
-
-    def tuned_labels(self, box: Box) -> np.ndarray:
-        """The tuned network's answer everywhere, (*box shape) uint16; only for the rules without protection."""
-        return most_likely(self._at(self._tuned, box)).cpu().numpy().astype(np.uint16)
-
-    def tuned_on_grid(self) -> np.ndarray:
-        """The tuned network's answer (*grid shape) on its own grid."""
-        return most_likely(self._tuned).cpu().numpy()
-
-    def blended(self, box: Box, labels: np.ndarray, manual: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
-        """Class logits (n_classes, *box shape).
-
-        Where the present label is not the network's own answer, it is lifted above it: a little where an earlier
-        round accepted it, far where the user or another program decided it.
+    def at(self, voxels: np.ndarray, labels: np.ndarray, manual: np.ndarray) -> torch.Tensor:
+        """Blended logits (n_classes, N) of image voxels (N, 3) inside the crop.
 
         Args:
-            labels: (*box shape) present labels.
-            manual: (*box shape) bool, where the user or another program decided the label.
-            weight: (*box shape) from 0 (keep) to 1 (believe the tuned network).
+            labels: (N,) present labels.
+            manual: (N,) bool, where the user or another program decided the label.
         """
-        out = self._at(self._initial, box)
-        change = self._at(self._tuned, box).sub_(out).mul_(weight)
-        present = torch.as_tensor(labels.astype(np.int64), device=out.device)
-        edited = most_likely(out) != present
-        if bool(edited.any()):
-            hold = torch.where(torch.as_tensor(manual, device=out.device), HOLD_MANUAL, HOLD_ACCEPTED)
-            lift = out.max(dim=0).values + hold - out.gather(0, present[None])[0]
-            out.scatter_add_(0, present[None], (lift * edited)[None])
-        return out.add_(change)
+        sampler = VoxelSampler(self.grid.positions(voxels).T, self.grid.shape, self.initial.device)
+        initial, blended = (sampler(field.movedim(0, -1)).T for field in (self.initial, self.field))
+        never = initial.new_full((self.n_classes - self.n_known, len(voxels)), _NEVER)
+        initial, blended = torch.cat([initial, never]), torch.cat([blended, never])
+        present = torch.as_tensor(labels.astype(np.int64), device=initial.device)
+        edited = self._network_labels[tuple(voxels.T)] != labels
+        return _lifted(blended, initial, present, edited, manual)
 
-    def _at(self, logits: torch.Tensor, box: Box) -> torch.Tensor:
-        known = self._grid.sample_box(logits, box)
-        outside = self._grid.outside_crop(box)
+    def in_box(self, box: Box, classes: list[int], labels: np.ndarray, manual: np.ndarray) -> torch.Tensor:
+        """Blended logits (len(classes) + 1, *box shape) of some classes, and of all others together.
+
+        Args:
+            classes: ascending.
+            labels, manual: (*box shape), as for `at`.
+        """
+        outside = self.grid.outside_crop(box)
+        region, positions = self.grid.nodes_around(box)
+        initial, blended = (
+            sample_product(self._grouped(field[(slice(None), *region)], classes), positions)
+            for field in (self.initial, self.field)
+        )
         if outside is not None:
-            mask = torch.as_tensor(outside, device=known.device)
-            known.masked_fill_(mask, _NEVER)
-            known[0].masked_fill_(mask, 0.0)
-        extra = self._n_classes - known.shape[0]
-        return known if not extra else torch.cat([known, known.new_full((extra, *known.shape[1:]), _NEVER)])
+            mask = torch.as_tensor(outside, device=initial.device)
+            for field in (initial, blended):
+                field.masked_fill_(mask, _NEVER)
+                field[classes.index(0) if 0 in classes else -1].masked_fill_(mask, 0.0)
+        row = np.full(self.n_classes, len(classes))
+        row[classes] = range(len(classes))
+        present = torch.as_tensor(row[labels], device=initial.device)
+        return _lifted(blended, initial, present, self._network_labels[box] != labels, manual)
+
+    def _grouped(self, field: torch.Tensor, classes: list[int]) -> torch.Tensor:
+        """Logits of the chosen classes and, as last row, of the event that it is none of them."""
+        known = [c for c in classes if c < self.n_known]
+        others = [c for c in range(self.n_known) if c not in known]
+        never = torch.full_like(field[:1], _NEVER)
+        rest = field[others].logsumexp(dim=0, keepdim=True) if others else never
+        return torch.cat([field[known], *[never] * (len(classes) - len(known)), rest])
+
+
+def _lifted(
+    blended: torch.Tensor, initial: torch.Tensor, present: torch.Tensor, edited: np.ndarray, manual: np.ndarray
+) -> torch.Tensor:
+    """`blended` logits (C, ...), in place, raised where the present label was `edited`: it leads the initial ones."""
+    if edited.any():
+        hold = torch.as_tensor(np.where(manual, HOLD_MANUAL, HOLD_ACCEPTED).astype(np.float32), device=initial.device)
+        lift = initial.max(dim=0).values + hold - initial.gather(0, present[None])[0]
+        blended.scatter_add_(0, present[None], (lift * torch.as_tensor(edited, device=initial.device))[None])
+    return blended
+
+
+def network_labels(grid: NetworkGrid, logits: torch.Tensor, box: Box) -> np.ndarray:
+    """The likeliest class of logits (C, *grid shape) at all image voxels of a box, (*box shape) uint16."""
+    labels = most_likely(grid.sample_box(logits, box)).cpu().numpy().astype(np.uint16)
+    outside = grid.outside_crop(box)
+    if outside is not None:
+        labels[outside] = 0
+    return labels
 
 
 def blend_weight(distance: torch.Tensor, lengths: Distances) -> torch.Tensor:
@@ -114,7 +155,7 @@ def blend_weight(distance: torch.Tensor, lengths: Distances) -> torch.Tensor:
     return weight.masked_fill_(distance >= lengths.blend_limit, 0.0)
 
 
-def slabs(box: Box, voxels: int = 2_000_000) -> list[Box]:
+def slabs(box: Box, voxels: int = 500_000) -> list[Box]:
     """Cut `box` along its first axis into pieces of at most about `voxels` voxels, to bound memory."""
     area = (box[1].stop - box[1].start) * (box[2].stop - box[2].start)
     step = max(1, voxels // max(1, area))

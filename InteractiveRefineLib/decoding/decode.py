@@ -1,4 +1,4 @@
-"""Decode one refinement: blended logits and strokes in, proposed labels out."""
+"""Decode one refinement: blended logits and strokes in, labels out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
-from ..geometry import box_of, padded_box
+from ..geometry import padded_box
 from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
-from .blend import BlendedLogits, Distances, blend_weight, slabs
+from .accept import accept_changes
+from .blend import BlendedLogits, Distances, network_labels, slabs
 from .clusters import clusters_of
-from .distance import stroke_distance
+from .distance import COARSE_MM, StrokeDistance
 from .edges import EdgeFeatures, resemblance
-from .reach import NO_TRUST, Reach
+from .turnover import Pairs, turned_over
 from .walker import WalkerProblem, solve_walker
 
 #: Strength of the walker's prior far from strokes where its relaxation length is 1 mm; it falls with the square of
@@ -23,7 +24,7 @@ from .walker import WalkerProblem, solve_walker
 GAMMA = 12.0
 #: Share of the prior that remains at the strokes.
 GAMMA_FLOOR = 0.1
-#: A class below this probability everywhere in a region takes no part in the walk.
+#: Where all classes that no stroke is about stay below this probability together, they take no part in the walk.
 _ABSENT = 0.02
 
 
@@ -34,126 +35,122 @@ class DecodingInput:
     Attributes:
         labels: (*image shape) present labels.
         manual: (*image shape) bool, where the user or another program decided the label.
-        n_strokes: how many of the seeds lie under strokes; they come first, and distances are measured from them.
         seeds: (N, 3) image voxels whose label is given: the strokes and what was grown from them.
         seed_labels: (N,) their labels.
+        fresh: (N,) bool, seeds that are new in this round; only near these may labels change, for of the others the
+            user has seen the effect.
         stretch: (N,) how much farther than usual each acts.
-        reaches: one per class with strokes.
+        pairs: the changes (from, to) that are allowed.
         spacing: mm along the three axes.
         lengths: how far a stroke acts.
-        n_known: labels below it are known to the network.
         locked: labels that neither gain nor lose a voxel.
     """
 
     labels: np.ndarray
     manual: np.ndarray
-    n_strokes: int
     seeds: np.ndarray
     seed_labels: np.ndarray
+    fresh: np.ndarray
     stretch: np.ndarray
-    reaches: list[Reach]
+    pairs: Pairs
     spacing: tuple[float, float, float]
     lengths: Distances
-    n_known: int
     locked: frozenset[int] = frozenset()
 
 
 class Decoder:
-    """Blend, then walk.
+    """Blend, then walk; both write into `labels`, a copy of the present ones.
 
     Args:
         task: what to decode.
-        logits: initial and tuned logits.
+        logits: the blend of initial and tuned logits.
         edges: what cuts the walker's edges.
-        grid: where the network's grid lies in the image.
         device: to compute on.
     """
 
-    def __init__(
-        self, task: DecodingInput, logits: BlendedLogits, edges: EdgeFeatures, grid: NetworkGrid, device: torch.device
-    ) -> None:
-        self._task, self._logits, self._edges, self._grid, self._device = task, logits, edges, grid, device
-        self._trust: torch.Tensor | None = None
-        self.box = self._plan()
+    def __init__(self, task: DecodingInput, logits: BlendedLogits, edges: EdgeFeatures, device: torch.device) -> None:
+        self._task, self._logits, self._edges, self._device = task, logits, edges, device
+        self._pairs = {(a, b) for a, b in task.pairs if not {a, b} & task.locked}
+        self.labels = task.labels.copy()
 
-    def _plan(self) -> Box:
-        """Box of the image in which labels may change."""
+    def blend(self, should_cancel: ShouldCancel = never_cancel) -> None:
+        """Apply what the blended logits alone turn over."""
         task = self._task
-        far_mm = task.lengths.blend_limit * float(task.stretch.max())
-        box = padded_box(_box_around(task.seeds), far_mm, task.spacing, task.labels.shape)
-        trust = np.maximum.reduce([r.trust for r in task.reaches]) if task.reaches else np.zeros((1, 1, 1))
-        region = box_of(trust > NO_TRUST)
-        if region is not None:
-            self._trust = torch.from_numpy(trust)[None].to(self._device)
-            box = _union(box, _image_box(region, self._grid, task.labels.shape))
-        return box
+        voxels, labels = turned_over(self._logits, task.labels, task.manual, self._pairs, should_cancel)
+        self.labels[tuple(voxels.T)] = labels
 
-    def blend(self, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
-        """Labels (*box shape) by the blended logits alone."""
-        proposed = np.empty([s.stop - s.start for s in self.box], dtype=self._task.labels.dtype)
-        for slab in slabs(self.box):
-            raise_if_cancelled(should_cancel)
-            labels = most_likely(self._blended(slab))
-            proposed[_inside(slab, self.box)] = labels.cpu().numpy().astype(proposed.dtype)
-        return proposed
-
-    def _blended(self, box: Box) -> torch.Tensor:
+    def walk(self, should_cancel: ShouldCancel = never_cancel) -> None:
+        """Near the fresh seeds, replace them by the random walker's labels."""
         task = self._task
-        strokes = slice(0, task.n_strokes)
-        distance = stroke_distance(
-            task.seeds[strokes], box, task.spacing, task.lengths.blend_limit, task.stretch[strokes]
-        )
-        weight = blend_weight(distance.to(self._device), task.lengths)
-        if self._trust is not None:
-            weight = torch.maximum(weight, self._grid.sample_box(self._trust, box)[0])
-        return self._logits.blended(box, task.labels[box], task.manual[box], weight)
-
-    def walk(self, proposed: np.ndarray, should_cancel: ShouldCancel = never_cancel) -> None:
-        """Replace `proposed` (*box shape) near the strokes by the random walker's labels, in place."""
-        reach = self._task.lengths.walker_reach * float(self._task.stretch.max())
-        for rows in clusters_of(self._task.seeds, self._task.spacing, 2 * reach):
+        rows = np.flatnonzero(task.fresh)
+        if not len(rows) or not self._pairs:
+            return
+        reach = task.lengths.walker_reach * float(task.stretch[rows].max())
+        for cluster in clusters_of(task.seeds[rows], task.spacing, 2 * reach):
             raise_if_cancelled(should_cancel)
-            self._walk_cluster(rows, proposed, should_cancel)
+            self._walk_cluster(rows[cluster], should_cancel)
 
-    def _walk_cluster(self, rows: np.ndarray, proposed: np.ndarray, should_cancel: ShouldCancel) -> None:
+    def _walk_cluster(self, rows: np.ndarray, should_cancel: ShouldCancel) -> None:
         task, lengths, device = self._task, self._task.lengths, self._device
-        seeds, seed_labels, stretch = task.seeds[rows], task.seed_labels[rows], task.stretch[rows]
-        reach_mm = lengths.walker_reach * float(stretch.max())
-        box = padded_box(_box_around(seeds), reach_mm, task.spacing, task.labels.shape)
-        prior = self._blended(box).softmax(dim=0)
-        near = stroke_distance(seeds, box, task.spacing, lengths.blend_limit, stretch).to(device)
+        reach_mm = lengths.walker_reach * float(task.stretch[rows].max())
+        box = padded_box(_box_around(task.seeds[rows]), reach_mm, task.spacing, task.labels.shape)
+        fresh_near = self._distance(rows, box, lengths.walker_reach)
+        inside = np.flatnonzero(_within(task.seeds, box))
+        near = self._distance(inside, box, lengths.blend_limit)
         start = np.array([s.start for s in box])
-        local = torch.as_tensor(seeds - start, device=device).unbind(dim=1)
-        given = torch.as_tensor(seed_labels.astype(np.int64), device=device)
-        occurring = torch.nonzero(prior.flatten(1).max(dim=1).values > _ABSENT).flatten()
-        classes = torch.unique(torch.cat([occurring, given]))
-        prior = prior[classes]
+        local = torch.as_tensor(task.seeds[inside] - start, device=device).unbind(dim=1)
+        given = torch.as_tensor(task.seed_labels[inside].astype(np.int64), device=device)
+
+        # All classes that no stroke is about walk together, as one that is known once the others are.
+        present = task.labels[box]
+        classes = sorted({c for pair in self._pairs for c in pair} | set(given.tolist()))
+        prior = self._logits.in_box(box, classes, present, task.manual[box]).softmax(dim=0)
+        if float(prior[-1].max()) < _ABSENT:
+            prior = prior[:-1]
+        number = torch.full((self._logits.n_classes,), -1, device=device)
+        number[classes] = torch.arange(len(classes), device=device)
+        rows_of_given = torch.arange(len(prior), device=device)[:, None] == number[given][None]
 
         # Fixed: what is too far away, what is locked, and what is given.
-        free = near <= lengths.walker_reach
+        free = fresh_near <= lengths.walker_reach
         if task.locked:
-            locked = np.isin(task.labels[box], sorted(task.locked))
-            free &= torch.as_tensor(~locked, device=device)
+            free &= torch.as_tensor(~np.isin(present, sorted(task.locked)), device=device)
         fixed = ~free
         fixed[local] = True
-        prior[(slice(None), *local)] = (classes[:, None] == given[None]).float()
+        prior[(slice(None), *local)] = rows_of_given.float()
 
         relax = torch.exp(-0.5 * (near / lengths.relax_sigma) ** 2)
-        features, factors = self._edges.in_box(box, device)
-        new = given >= task.n_known
+        intensities = self._edges.intensities(box, device)
+        new = given >= self._logits.n_known
         if bool(new.any()):
             # The network says nothing for a new class: only where it looks like its seeds may the old answer give
             # way. Otherwise the walker fills the fat between a new kidney and the liver.
-            relax *= resemblance(features[: self._edges.n_intensities], tuple(axis[new] for axis in local))
+            relax *= resemblance(intensities, tuple(axis[new] for axis in local))
         gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
-        problem = WalkerProblem(features, factors, prior, gamma, fixed, task.spacing)
-        labels = classes[most_likely(solve_walker(problem, should_cancel=should_cancel))].cpu().numpy()
+        problem = WalkerProblem(
+            intensities, self._edges.factors(), prior[:-1], gamma, fixed, task.spacing,
+            more=tuple(self._edges.of_features(box)),
+        )  # fmt: skip
+        solved = solve_walker(problem, should_cancel=should_cancel)
+        solved = torch.cat([solved, 1 - solved.sum(dim=0, keepdim=True)])
+        # The class of all others stands for no change.
+        names = torch.tensor([*classes, -1][: len(prior)], device=device)
+        proposed = names[most_likely(solved)].cpu().numpy()
+        proposed = np.where(proposed < 0, present, proposed)
+        accepted = accept_changes(present, proposed, self._pairs)
         mask = free.cpu().numpy()
-        proposed[_inside(box, self.box)][mask] = labels[mask]
+        self.labels[box][mask] = accepted[mask]
+
+    def _distance(self, rows: np.ndarray, box: Box, limit_mm: float) -> torch.Tensor:
+        """Distance from some seeds, at most a little more than `limit_mm`."""
+        task = self._task
+        distance = StrokeDistance(task.seeds[rows], box, task.spacing, limit_mm + COARSE_MM, task.stretch[rows])
+        return distance.in_box(box).to(self._device)
 
 
 def unprotected_labels(
-    logits: BlendedLogits,
+    grid: NetworkGrid,
+    tuned: torch.Tensor,
     labels: np.ndarray,
     locked: Collection[int] = (),
     should_cancel: ShouldCancel = never_cancel,
@@ -161,37 +158,23 @@ def unprotected_labels(
     """The tuned network's answer everywhere, as the paper has it; only locks are kept.
 
     Args:
-        logits: initial and tuned logits.
+        grid: where the network's grid lies.
+        tuned: class logits (C, *grid shape).
         labels: (*image shape) present labels.
         locked: labels that neither gain nor lose a voxel.
     """
-    tuned = np.empty_like(labels)
-    with torch.no_grad():
-        for slab in slabs(tuple(slice(0, n) for n in labels.shape)):
-            raise_if_cancelled(should_cancel)
-            tuned[slab] = logits.tuned_labels(slab)
-    kept = np.isin(tuned, sorted(locked)) | np.isin(labels, sorted(locked))
-    return np.where(kept, labels, tuned)
+    answer = np.empty_like(labels)
+    for slab in slabs(tuple(slice(0, n) for n in labels.shape)):
+        raise_if_cancelled(should_cancel)
+        answer[slab] = network_labels(grid, tuned, slab)
+    kept = np.isin(answer, sorted(locked)) | np.isin(labels, sorted(locked))
+    return np.where(kept, labels, answer)
 
 
 def _box_around(voxels: np.ndarray) -> Box:
     return tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
 
 
-def _inside(inner: Box, outer: Box) -> Box:
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer))
-
-
-def _union(a: Box, b: Box) -> Box:
-    return tuple(slice(min(x.start, y.start), max(x.stop, y.stop)) for x, y in zip(a, b))
-
-
-def _image_box(region: Box, grid: NetworkGrid, shape: tuple[int, ...]) -> Box:
-    """Box of the image over a box of the network's grid, with one grid voxel of margin."""
-    sides = []
-    for side, crop, n, size in zip(region, grid.crop, grid.shape, shape):
-        scale = (crop.stop - crop.start) / n
-        low = int(np.floor(crop.start + (side.start - 1) * scale))
-        high = int(np.ceil(crop.start + (side.stop + 1) * scale))
-        sides.append(slice(max(0, low), min(size, high)))
-    return tuple(sides)
+def _within(voxels: np.ndarray, box: Box) -> np.ndarray:
+    """(N,) bool, which voxels (N, 3) lie in the box."""
+    return ((voxels >= [s.start for s in box]) & (voxels < [s.stop for s in box])).all(axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..backbone.grid import Box, NetworkGrid
+from ..backbone.sampling import sample_product
 
 #: Factor of the squared intensity difference against the mean over feature channels.
 INTENSITY_FACTOR = 12.0
@@ -58,34 +59,82 @@ class IntensityWindow:
         return out
 
 
+class FeatureEdges:
+    """How much the network's features differ between neighboring image voxels, kept on the network's grid.
+
+    The features are interpolated linearly, so between two image voxels they change by the difference of the grid's
+    nodes around them times the step; only the sum of squares over channels is kept, once for all rounds.
+
+    Args:
+        features: (F, *grid shape).
+        grid: where they lie.
+    """
+
+    def __init__(self, features: torch.Tensor, grid: NetworkGrid) -> None:
+        self._grid = grid
+        scale = standardized(features, scales_only=True) / features.shape[0] ** 0.5
+        self._fields = [self._along(features, scale, axis) for axis in range(3)]
+
+    def _along(self, features: torch.Tensor, scale: torch.Tensor, axis: int) -> torch.Tensor | None:
+        """Mean square difference along one axis: per cell of the grid, or per image voxel where that is coarser."""
+        if self._grid.shape[axis] == 1:
+            return None
+        positions: list[np.ndarray] = [np.arange(n) for n in self._grid.shape]
+        if self._coarser(axis):
+            positions[axis] = self._grid.axis_positions(axis, np.arange(self._grid.image_shape[axis]))
+        total = None
+        for channel, factor in zip(features, scale):
+            step = sample_product(channel[None], positions)[0].diff(dim=axis)
+            total = step.mul_(factor).square_() if total is None else total.addcmul_(step, step, value=float(factor**2))
+        return total
+
+    def _coarser(self, axis: int) -> bool:
+        """True where image voxels are at least as long as the grid's."""
+        crop = self._grid.crop[axis]
+        return self._grid.shape[axis] >= crop.stop - crop.start
+
+    def in_box(self, box: Box, axis: int) -> torch.Tensor | None:
+        """Mean square difference between neighbors along an axis, (*box shape), one shorter along it."""
+        field = self._fields[axis]
+        if field is None or box[axis].stop - box[axis].start < 2:
+            return None
+        positions = self._grid.box_positions(box)
+        if self._coarser(axis):
+            positions[axis] = np.arange(box[axis].start, box[axis].stop - 1)
+            return sample_product(field[None], positions)[0]
+        own = positions[axis]
+        middle = np.floor((own[:-1] + own[1:]) / 2)
+        positions[axis] = np.minimum(middle, self._grid.shape[axis] - 2)
+        out = sample_product(field[None], positions)[0]
+        steps = torch.from_numpy((np.diff(own) ** 2).astype(np.float32)).to(out.device)  # 0 beyond the crop
+        return out.mul_(steps.view([-1 if a == axis else 1 for a in range(3)]))
+
+
 class EdgeFeatures:
     """Everything that cuts the walker's edges, on the image's grid.
 
     Args:
         image: (C, *image shape) intensities in the order of the tensor axes.
         window: see `IntensityWindow`.
-        features: (F, *grid shape), or None when the network has no usable ones.
+        features: see `FeatureEdges`, or None when the network has no usable ones.
     """
 
-    def __init__(
-        self, image: np.ndarray, window: IntensityWindow, features: torch.Tensor | None, grid: NetworkGrid
-    ) -> None:
-        self._image, self._window, self._grid = image, window, grid
-        self.n_intensities = image.shape[0]  # they come first among the features
-        self._features = standardized(features) if features is not None else None
+    def __init__(self, image: np.ndarray, window: IntensityWindow, features: FeatureEdges | None) -> None:
+        self._image, self._window, self._features = image, window, features
 
-    def in_box(self, box: Box, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (F + C, *box shape) and the factor of each channel's squared difference (F + C,)."""
-        image = torch.as_tensor(np.ascontiguousarray(self._image[(slice(None), *box)]), device=device)
-        intensities = self._window.apply(image)
-        n = intensities.shape[0]
-        factors = [INTENSITY_FACTOR / n] * n
-        stacked = intensities
-        if self._features is not None:
-            sampled = self._grid.sample_box(self._features, box)
-            stacked = torch.cat([intensities, sampled])
-            factors += [1.0 / sampled.shape[0]] * sampled.shape[0]
-        return stacked, torch.tensor(factors)
+    def intensities(self, box: Box, device: torch.device) -> torch.Tensor:
+        """(C, *box shape) float32 in units of their spread."""
+        image = np.ascontiguousarray(self._image[(slice(None), *box)])
+        return self._window.apply(torch.as_tensor(image, device=device))
+
+    def factors(self) -> torch.Tensor:
+        """(C,) factor of each intensity's squared difference."""
+        n = self._image.shape[0]
+        return torch.full((n,), INTENSITY_FACTOR / n)
+
+    def of_features(self, box: Box) -> list[torch.Tensor | None]:
+        """Squared differences of the network's features along each axis."""
+        return [self._features.in_box(box, axis) if self._features else None for axis in range(3)]
 
 
 def resemblance(intensities: torch.Tensor, seeds: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -106,8 +155,12 @@ def resemblance(intensities: torch.Tensor, seeds: tuple[torch.Tensor, ...]) -> t
     return torch.exp(-0.5 * (worst / RESEMBLANCE_SIGMA) ** 2)
 
 
-def standardized(features: torch.Tensor) -> torch.Tensor:
-    """Each channel (F, ...) divided by its standard deviation; differences need no mean. Constant channels -> 0."""
+def standardized(features: torch.Tensor, scales_only: bool = False) -> torch.Tensor:
+    """Each channel (F, ...) divided by its standard deviation; differences need no mean. Constant channels -> 0.
+
+    Args:
+        scales_only: return just the factors (F,).
+    """
     spread = features.flatten(1).std(dim=1)
     scale = torch.where(spread > 1e-6, 1.0 / spread.clamp_min(1e-6), torch.zeros_like(spread))
-    return features * scale.view(-1, *[1] * (features.ndim - 1))
+    return scale if scales_only else features * scale.view(-1, *[1] * (features.ndim - 1))

@@ -68,6 +68,10 @@ class Doubt:
         #: per label, 0 (the network is certain) to 1 (in the dark, or the class is absent)
         self.of_class = [float(np.clip(1 - m / self._reference, 0, 1) ** 2) for m in medians]
 
+    def knows(self, label: int) -> bool:
+        """True when the network finds this class in the image, rightly or not."""
+        return label < len(self.of_class) and self.of_class[label] <= _ALMOST_MISSING
+
     def stretch(self, labels: np.ndarray, guessed: np.ndarray) -> np.ndarray:
         """How much farther than usual each stroke voxel acts, (N,).
 
@@ -120,3 +124,9 @@ def decide_reaches(
     """
     known = [label for label in np.unique(wanted).tolist() if 0 < label < len(doubt.of_class)]
     return [decide_reach(tuned, label, stroke_voxels[wanted == label], choice, doubt) for label in known]
+
+
+def joint_trust(reaches: list[Reach]) -> np.ndarray | None:
+    """(*grid shape) the largest trust of all classes, None where none is trusted far from its strokes."""
+    trust = np.maximum.reduce([reach.trust for reach in reaches]) if reaches else None
+    return trust if trust is not None and (trust > NO_TRUST).any() else None

@@ -31,6 +31,7 @@ class WalkerProblem:
         fixed: (*box) bool, voxels that keep their prior.
         spacing: voxel size in mm along the three axes.
         beta: how sharply differences cut edges.
+        more: further squared differences along each axis (one voxel shorter along it), or None.
     """
 
     features: torch.Tensor
@@ -40,6 +41,7 @@ class WalkerProblem:
     fixed: torch.Tensor
     spacing: tuple[float, float, float]
     beta: float = 1.0
+    more: tuple[torch.Tensor | None, ...] = (None, None, None)
 
 
 def solve_walker(
@@ -77,7 +79,11 @@ def edge_weights(problem: WalkerProblem) -> list[torch.Tensor]:
     distances = []
     for axis in range(3):
         size = problem.features.shape[axis + 1]
-        distance = torch.zeros(_shorter(problem.gamma.shape, axis), device=problem.gamma.device)
+        distance = problem.more[axis]
+        if distance is None:
+            distance = torch.zeros(_shorter(problem.gamma.shape, axis), device=problem.gamma.device)
+        else:
+            distance = distance.clone()
         if size > 1:
             for channel, weight in zip(problem.features, problem.feature_weights):
                 step = channel.narrow(axis, 1, size - 1) - channel.narrow(axis, 0, size - 1)
@@ -97,46 +103,52 @@ def _shorter(shape: tuple[int, ...], axis: int) -> list[int]:
 
 
 def _conjugate_gradients(problem, weights, start, steps, tolerance, should_cancel) -> torch.Tensor:
-    """Jacobi-preconditioned conjugate gradients, all classes side by side with their own step lengths."""
-    free = ~problem.fixed
+    """Jacobi-preconditioned conjugate gradients, one class after the other in the same few buffers.
+
+    Fresh memory for every product would cost more than the arithmetic.
+    """
     diagonal = problem.gamma.clone()
     for axis, weight in enumerate(weights):
         n = diagonal.shape[axis]
         diagonal.narrow(axis, 0, n - 1).add_(weight)
         diagonal.narrow(axis, 1, n - 1).add_(weight)
-    inverse = free / diagonal
+    # A fixed voxel's preconditioned residual is 0, so no step ever moves it; nor do the products need to know.
+    inverse = (~problem.fixed) / diagonal
 
-    def apply(x: torch.Tensor) -> torch.Tensor:
-        out = x * diagonal
+    def apply(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        torch.mul(x, diagonal, out=out)
         for axis, weight in enumerate(weights):
-            n = x.shape[axis + 1]
-            lower, upper = x.narrow(axis + 1, 0, n - 1), x.narrow(axis + 1, 1, n - 1)
-            out.narrow(axis + 1, 0, n - 1).addcmul_(weight, upper, value=-1)
-            out.narrow(axis + 1, 1, n - 1).addcmul_(weight, lower, value=-1)
+            n = x.shape[axis]
+            lower, upper = x.narrow(axis, 0, n - 1), x.narrow(axis, 1, n - 1)
+            out.narrow(axis, 0, n - 1).addcmul_(weight, upper, value=-1)
+            out.narrow(axis, 1, n - 1).addcmul_(weight, lower, value=-1)
         return out
 
     def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return (a * b).flatten(1).sum(dim=1).view(-1, 1, 1, 1)
+        return torch.dot(a.reshape(-1), b.reshape(-1))
 
-    x = start.clone()
-    residual = (problem.gamma * problem.prior - apply(x)) * free
-    z = residual * inverse
-    direction = z.clone()
-    rz = dot(residual, z)
-    target = tolerance**2 * torch.clamp(rz, min=1e-12)
-    for _ in range(steps):
-        raise_if_cancelled(should_cancel)
-        applied = apply(direction) * free
-        length = rz / dot(direction, applied).clamp_min(1e-20)
-        x += length * direction
-        residual -= length * applied
-        z = residual * inverse
-        new = dot(residual, z)
-        if bool((new <= target).all()):
-            break
-        direction = z + (new / rz.clamp_min(1e-20)) * direction
-        rz = new
-    return x
+    solution = start.clone(memory_format=torch.contiguous_format)
+    residual, z, direction, applied = (torch.empty_like(diagonal) for _ in range(4))
+    for x, prior in zip(solution, problem.prior):
+        torch.mul(problem.gamma, prior, out=residual)
+        residual.sub_(apply(x, applied))
+        torch.mul(residual, inverse, out=z)
+        direction.copy_(z)
+        rz = dot(residual, z)
+        target = tolerance**2 * torch.clamp(rz, min=1e-12)
+        for _ in range(steps):
+            raise_if_cancelled(should_cancel)
+            apply(direction, applied)
+            length = rz / dot(direction, applied).clamp_min(1e-20)
+            x.addcmul_(direction, length)
+            residual.addcmul_(applied, -length)
+            torch.mul(residual, inverse, out=z)
+            new = dot(residual, z)
+            if bool(new <= target):
+                break
+            direction.mul_(new / rz.clamp_min(1e-20)).add_(z)
+            rz = new
+    return solution
 
 
 def _halve(problem: WalkerProblem) -> WalkerProblem | None:
@@ -161,6 +173,16 @@ def _halve(problem: WalkerProblem) -> WalkerProblem | None:
     prior = shrink(problem.prior)
     fixed_prior = shrink(problem.prior * fixed) / share.clamp_min(1e-6)
     coarse_fixed = share[0] > 0
+
+    def shrink_edges(field: torch.Tensor | None, axis: int) -> torch.Tensor | None:
+        """Between coarse voxels the features change by as many fine steps as a coarse voxel is long."""
+        if field is None:
+            return None
+        to_full = [0, 0, 0, 0, 0, 0]
+        to_full[2 * (2 - axis) + 1] = 1
+        coarse = shrink(F.pad(field[None], to_full, mode="replicate"))[0] * float(factors[axis]) ** 2
+        return coarse.narrow(axis, 0, coarse.shape[axis] - 1)
+
     return WalkerProblem(
         features=shrink(problem.features),
         feature_weights=problem.feature_weights,
@@ -170,4 +192,5 @@ def _halve(problem: WalkerProblem) -> WalkerProblem | None:
         fixed=coarse_fixed,
         spacing=tuple(s * f for s, f in zip(problem.spacing, factors)),
         beta=problem.beta,
+        more=tuple(shrink_edges(field, axis) for axis, field in enumerate(problem.more)),
     )

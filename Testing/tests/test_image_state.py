@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib.decoding.edges import IntensityWindow  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
 from Testing.tests.cli_examples import LPS, SHAPE, scan, truth  # noqa: E402
@@ -54,7 +55,7 @@ def test_the_networks_labels_and_logits():
     assert state.labels.dtype == np.uint16
     assert state.logits.shape == (3, *SHAPE)
     assert np.array_equal(state.grid_labels, expected)
-    assert state.features.shape[1:] == SHAPE
+    assert state.logits.stride(0) == 1  # decoding reads all classes of single voxels
     assert state.similarity_features.isfinite().all()
 
 
@@ -79,12 +80,32 @@ def test_fields_are_brought_to_the_grid_by_the_nearest_voxel(spacing):
     assert (np.abs(positions - wanted) <= np.maximum(0.5 * scale, 0.5) + 1e-9).all()
 
 
+WHOLE = tuple(slice(0, n) for n in SHAPE)
+
+
 def test_edges_use_the_window_of_strokes_and_structures():
     state = a_state()
     strokes = np.concatenate([MISSED, EMPTY])
-    stacked, _ = state.edges(state.labels, strokes).in_box(tuple(slice(0, n) for n in SHAPE), CPU)
-    assert stacked.shape[1:] == SHAPE
-    assert stacked.isfinite().all()
+    image = state.frame.image[0]
+    found = state.edges(state.labels, strokes).intensities(WHOLE, CPU)
+    # The image is small: all of it is looked at.
+    sample = np.concatenate([image[state.labels > 0], image[tuple(strokes.T)]])[None]
+    window = IntensityWindow.around(image.reshape(1, -1), sample)
+    torch.testing.assert_close(found, window.apply(torch.as_tensor(np.ascontiguousarray(image))[None]))
+    assert found.shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize("spacing", [None, (4.0, 4.0, 6.0)])
+def test_edges_know_the_networks_last_features(spacing):
+    state = a_state(spacing=spacing)
+    features = state.similarity_features[1:]  # the intensities come first
+    found = state.edges(state.labels, MISSED).of_features(WHOLE)
+    for axis, (field, expected) in enumerate(zip(found, (15, 23, 31))):
+        assert field.shape[axis] == expected
+        assert field.isfinite().all() and float(field.max()) > 0
+        if spacing is None:
+            differences = features.diff(dim=axis + 1).square().mean(dim=0)
+            torch.testing.assert_close(field, differences, atol=1e-5, rtol=1e-3)
 
 
 def test_metal_does_not_decide_the_scale_of_the_similarity_features():

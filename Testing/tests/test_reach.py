@@ -12,6 +12,7 @@ from InteractiveRefineLib.decoding.reach import (  # noqa: E402
     Doubt,
     Reach,
     decide_reach,
+    joint_trust,
 )
 
 SHAPE = (4, 10, 10)
@@ -134,3 +135,23 @@ def test_the_word_for_a_reach_goes_by_the_middle_of_its_region():
     assert Reach(1, trust).name == "whole"
     trust[0, 1, :5] = 0.2
     assert Reach(1, trust).name == "local"
+
+
+def test_a_class_is_known_unless_it_is_almost_missing_or_has_no_logits():
+    doubt = Doubt(logits([10.0, 8.0, None]))
+    assert [doubt.knows(label) for label in range(5)] == [True, True, False, False, False]
+    almost = Doubt(logits([10.0, 1.2, 0.9]))  # doubts 0.774 and 0.828: shifted intensities, and hardly there
+    assert [doubt_ > 0.8 for doubt_ in almost.of_class] == [False, False, True]
+    assert [almost.knows(label) for label in range(3)] == [True, True, False]
+
+
+def test_the_trust_of_several_classes_is_the_largest():
+    one, other = np.zeros((2, 1, 2, 2), np.float32)
+    one[0, 0], other[0] = [0.5, 0.25], [0.125, 0.75]
+    assert joint_trust([Reach(1, one), Reach(2, other)]).tolist() == [[[0.5, 0.75], [0.125, 0.75]]]
+
+
+def test_too_little_trust_is_none():
+    assert joint_trust([]) is None
+    assert joint_trust([Reach(1, np.full((1, 2, 2), 0.01, np.float32)), Reach(2, np.zeros((1, 2, 2)))]) is None
+    assert joint_trust([Reach(1, np.full((1, 2, 2), 0.011, np.float32))]) is not None

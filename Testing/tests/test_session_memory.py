@@ -20,16 +20,27 @@ def map_of(*values):
     return np.array(values, dtype=np.uint16)
 
 
+class Backwards:
+    """A frame of one axis, which the user sees from the other end; counts how often it was asked to turn labels."""
+
+    def __init__(self):
+        self.turned = 0
+
+    def to_user(self, labels):
+        self.turned += 1
+        return labels[::-1].copy()
+
+
 class TestWhoDecidedAVoxel:
     def settled(self, given, manual=None, network=(0, 1, 2)):
-        present = PresentLabels()
+        present = PresentLabels(Backwards())
         present.settle(map_of(*network))
         present.give(map_of(*given), manual)
         present.settle(map_of(*network))
         return present
 
     def test_the_network_at_first(self):
-        present = PresentLabels()
+        present = PresentLabels(Backwards())
         assert present.newest is None
         present.settle(map_of(0, 1, 2))
         assert present.labels.tolist() == [0, 1, 2] and not present.manual.any()
@@ -40,12 +51,12 @@ class TestWhoDecidedAVoxel:
 
     def test_a_round_where_it_changed_it(self):
         present = self.settled(given=(0, 2, 1))
-        present.accept(map_of(1, 2, 2), CalledLabels())
+        present.accept(map_of(1, 2, 2), map_of(2, 2, 1), CalledLabels())
         assert present.labels.tolist() == [1, 2, 2] and present.manual.tolist() == [False, True, False]
 
     def test_the_user_again_who_goes_back_to_the_networks_answer(self):
         present = self.settled(given=(0, 1, 2))
-        present.accept(map_of(0, 1, 1), CalledLabels())
+        present.accept(map_of(0, 1, 1), map_of(1, 1, 0), CalledLabels())
         present.give(map_of(0, 1, 2), None)
         present.settle(map_of(0, 1, 2))
         assert present.manual.tolist() == [False, False, True]
@@ -55,9 +66,45 @@ class TestWhoDecidedAVoxel:
         assert present.labels.tolist() == [1, 1, 1] and present.manual.tolist() == [False, True, False]
 
     def test_what_was_given_is_seen_before_the_network_ran(self):
-        present = PresentLabels()
+        present = PresentLabels(Backwards())
         present.give(map_of(2, 2, 2), None)
         assert present.newest.tolist() == [2, 2, 2] and present.labels is None
+
+
+class TestLabelsInTheUsersAxes:
+    def present(self):
+        self.frame = Backwards()
+        present = PresentLabels(self.frame)
+        present.settle(map_of(0, 1, 2))
+        return present
+
+    def test_are_turned_once_and_kept(self):
+        present = self.present()
+        assert present.in_user_axes.tolist() == [2, 1, 0]
+        assert present.in_user_axes is present.in_user_axes
+        present.settle(map_of(0, 1, 2))  # the network is asked again, nothing was given
+        assert present.in_user_axes.tolist() == [2, 1, 0]
+        assert self.frame.turned == 1
+
+    def test_follow_what_the_user_gives_once_it_is_taken_over(self):
+        present = self.present()
+        assert present.in_user_axes.tolist() == [2, 1, 0]
+        present.give(map_of(0, 1, 1), None)
+        assert present.in_user_axes.tolist() == [2, 1, 0]  # not yet compared with the network's
+        present.settle(map_of(0, 1, 2))
+        assert present.in_user_axes.tolist() == [1, 1, 0]
+        assert self.frame.turned == 2
+
+    def test_follow_an_accepted_round_which_turned_them_itself(self):
+        present = self.present()
+        assert present.in_user_axes.tolist() == [2, 1, 0]
+        turned = map_of(2, 2, 0)
+        present.accept(map_of(0, 2, 2), turned, CalledLabels())
+        assert present.in_user_axes is turned
+        present.give(map_of(1, 2, 2), None)
+        present.settle(map_of(0, 1, 2))
+        assert present.in_user_axes.tolist() == [2, 2, 1]
+        assert self.frame.turned == 2
 
 
 def flipped_and_permuted(volume):
@@ -120,3 +167,21 @@ def test_a_mask_of_another_shape_is_refused():
     session.predict()
     with pytest.raises(InputError, match=r"`manual` has shape \(1, 2, 3\)"):
         session.set_current(session.segmentation(), manual=np.zeros((1, 2, 3), dtype=bool))
+
+
+def test_what_the_user_writes_into_results_stays_with_the_user():
+    session, other = a_session(), a_session()
+    for each in (session, other):
+        each.predict()
+    rounds = [[(MISSED, 1), (EMPTY, 0)], [(MISSED, 1), (EMPTY, 0), (IN_SPLEEN, 1)]]
+    for strokes in rounds:
+        session.predict()[:] = 7
+        session.segmentation().labels[:] = 7
+        result = session.refine(constraints_for(session, *strokes))
+        expected = other.refine(constraints_for(other, *strokes))
+        assert np.array_equal(result.labels, expected.labels)
+        assert np.array_equal(result.previous, expected.previous)
+        for array in (result.labels, result.previous, result.strokes, result.grown):
+            array[:] = 7
+    assert np.array_equal(session.segmentation().labels, other.segmentation().labels)
+    assert np.array_equal(session.predict(), other.predict())

@@ -1,5 +1,7 @@
 """The random walker solves its linear system, whatever solver one compares it with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -12,6 +14,7 @@ torch = pytest.importorskip("torch")
 from InteractiveRefineLib.decoding.walker import (  # noqa: E402
     EDGE_FLOOR,
     WalkerProblem,
+    _halve,
     edge_weights,
     solve_walker,
 )
@@ -174,3 +177,93 @@ def test_it_can_be_cancelled_at_any_step():
     for n in (0, 1, 5):
         with pytest.raises(Cancelled):
             solve_walker(a_problem((20, 36, 36)), should_cancel=after(n))
+
+
+def with_features_as_edges(problem, channels):
+    """The same problem with the squared differences of some features handed over instead of the features."""
+    more = []
+    for axis in range(3):
+        steps = problem.features[channels].diff(dim=axis + 1).square()
+        squared = (steps * problem.feature_weights[channels].view(-1, 1, 1, 1)).sum(dim=0)
+        more.append(squared if squared.numel() else None)
+    rest = problem.features.clone()
+    rest[channels] = 0.0
+    return replace(problem, features=rest, more=tuple(more))
+
+
+@pytest.mark.parametrize("channels", [[1], [0], [0, 1]])
+@pytest.mark.parametrize("shape", [(6, 7, 9), (1, 8, 9), (5, 1, 6)])
+def test_squared_differences_count_as_the_features_they_come_from(channels, shape):
+    problem = a_problem(shape, (2.5, 0.8, 0.8))
+    handed_over = with_features_as_edges(problem, channels)
+    for a, b in zip(edge_weights(problem), edge_weights(handed_over)):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(solve_walker(handed_over), solve_walker(problem), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(solve_walker(handed_over), exact(problem), atol=1e-3)
+
+
+def test_squared_differences_along_one_axis_alone_cut_only_there():
+    problem = a_problem((4, 5, 6))
+    flat = replace(problem, features=torch.zeros(1, 4, 5, 6), feature_weights=torch.ones(1))
+    cut = torch.zeros(4, 4, 6)
+    cut[:, 1] = 1.0
+    weights = edge_weights(replace(flat, more=(None, cut, None)))
+    mean = cut.sum() / (3 * 5 * 6 + 4 * 4 * 6 + 4 * 5 * 5)
+    assert all(w.eq(1 + EDGE_FLOOR).all() for w in (weights[0], weights[2], weights[1][:, [0, 2, 3]]))
+    torch.testing.assert_close(weights[1][:, 1], torch.full((4, 6), float(torch.exp(-1 / mean)) + EDGE_FLOOR))
+
+
+def smooth(shape, channels=2, seed=0):
+    """Features that change as slowly as a network's, whose coarse grid is some ten times coarser than the image."""
+    nodes = torch.randn(1, channels, *[n // 5 + 2 for n in shape], generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(nodes, size=shape, mode="trilinear", align_corners=True)[0]
+
+
+@pytest.mark.parametrize("shape", [(20, 36, 36), (21, 37, 35), (1, 170, 130)])
+def test_squared_differences_survive_the_coarse_levels(shape):
+    problem = a_problem(shape, gamma=(1e-3, 1e-3), fixed_share=0.001, classes=2)
+    prior = torch.where(problem.fixed, problem.prior, 0.5)  # only the few fixed voxels and the edges decide
+    problem = replace(problem, prior=prior, features=smooth(shape))
+    assert _halve(problem) is not None
+    by_features, by_edges = (solve_walker(p)[0] for p in (problem, with_features_as_edges(problem, [0, 1])))
+    assert float((by_features - by_edges).abs().mean()) < 0.08 * float((by_features - 0.5).abs().mean())
+    assert float(((by_features > 0.5) == (by_edges > 0.5)).float().mean()) > 0.98
+
+
+@pytest.mark.parametrize(
+    "shape, spacing, factors", [((20, 36, 36), (1.0, 1, 1), (2, 2, 2)), ((12, 45, 41), (5.0, 1, 1), (1, 2, 2))]
+)
+def test_a_coarse_voxel_sees_the_change_over_its_whole_length(shape, spacing, factors):
+    ramps = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape], indexing="ij"))
+    ramps *= torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
+    problem = replace(a_problem(shape, spacing), features=ramps, feature_weights=torch.ones(3))
+    coarse = _halve(with_features_as_edges(problem, [0, 1, 2]))
+    for axis, (field, factor) in enumerate(zip(coarse.more, factors)):
+        expected = [-(-n // f) - (a == axis) for a, (n, f) in enumerate(zip(shape, factors))]
+        assert list(field.shape) == expected == [n - (a == axis) for a, n in enumerate(coarse.gamma.shape)]
+        torch.testing.assert_close(field, torch.full(expected, ((axis + 1.0) * factor) ** 2))
+
+
+def test_what_has_no_squared_differences_has_none_on_the_coarse_level_either():
+    shape = (1, 170, 130)
+    problem = replace(a_problem(shape), more=(None, torch.ones(1, 169, 130), None))
+    coarse = _halve(problem)
+    assert coarse.more[0] is None and coarse.more[2] is None
+    assert coarse.more[1].shape == (1, 84, 65)
+    assert solve_walker(problem).isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 9), (20, 36, 36)])
+def test_one_class_fewer_is_solved_and_the_last_is_what_remains(shape):
+    problem = a_problem(shape, classes=4)
+    every = solve_walker(problem)
+    some = solve_walker(replace(problem, prior=problem.prior[:-1]))
+    torch.testing.assert_close(some, every[:-1])
+    torch.testing.assert_close(1 - some.sum(dim=0), every[-1], atol=2e-3, rtol=0)
+
+
+def test_the_squared_differences_are_left_as_they_were():
+    problem = with_features_as_edges(a_problem((20, 36, 36)), [0])
+    before = [m.clone() for m in problem.more]
+    assert torch.equal(solve_walker(problem), solve_walker(problem))
+    assert all(torch.equal(a, b) for a, b in zip(before, problem.more))

@@ -1,0 +1,52 @@
+"""How much the tuned network is believed: near the fresh strokes, and far away where it is trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..backbone.grid import NetworkGrid
+from ..geometry import padded_box
+from .blend import Distances, blend_weight
+from .distance import StrokeDistance
+
+#: Spacing of the lattice on which distances are computed, in standard deviations of the weight.
+_LATTICE = 0.25
+
+
+def tuned_weight(
+    grid: NetworkGrid,
+    strokes: np.ndarray,
+    stretch: np.ndarray,
+    spacing: tuple[float, float, float],
+    lengths: Distances,
+    trust: np.ndarray | None,
+) -> torch.Tensor:
+    """Weight of the tuned network on its grid, (*grid shape) float32 from 0 (keep) to 1 (believe it).
+
+    Args:
+        grid: where the network's grid lies.
+        strokes: (N, 3) image voxels, the fresh ones.
+        stretch: (N,) how much farther than usual each acts.
+        spacing: of the image, in mm.
+        lengths: how far strokes act.
+        trust: (*grid shape) weight far from the strokes, or None.
+    """
+    weight = torch.zeros(grid.shape) if trust is None else torch.from_numpy(trust.astype(np.float32))
+    if not len(strokes):
+        return weight
+    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(strokes.min(axis=0), strokes.max(axis=0)))
+    box = padded_box(around, lengths.blend_limit * float(stretch.max()), spacing, grid.image_shape)
+    distance = StrokeDistance(
+        strokes, box, spacing, lengths.blend_limit, stretch, coarse_mm=_LATTICE * lengths.blend_sigma
+    )
+    nodes, index = [], []
+    for axis, side in enumerate(box):
+        positions = grid.image_positions(axis)
+        reached = np.flatnonzero((positions > side.start - 1) & (positions < side.stop))
+        nodes.append(slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0))
+        index.append(positions[nodes[axis]])
+    if all(len(i) for i in index):
+        region = tuple(nodes)
+        weight[region] = torch.maximum(weight[region], blend_weight(distance.at_product(index), lengths))
+    return weight

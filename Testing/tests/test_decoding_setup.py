@@ -1,0 +1,205 @@
+"""What is new to the decoder in a round: everything at first, later only what the user has not seen the effect of."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from InteractiveRefineLib.decoding.reach import Doubt  # noqa: E402
+from InteractiveRefineLib.decoding.setup import decoder_of_round, fresh_seeds  # noqa: E402
+from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
+from InteractiveRefineLib.present import PresentLabels  # noqa: E402
+from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
+from InteractiveRefineLib.seeds import Seeds  # noqa: E402
+from Testing.tests.cli_examples import scan  # noqa: E402
+from Testing.tests.session_examples import EMPTY, IN_LIVER, IN_SPLEEN, MISSED, a_backbone  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def state():
+    backbone = a_backbone()
+    return NetworkState(ImageFrame(scan(), backbone), backbone, 1, torch.device("cpu"))
+
+
+def a_round(*strokes, grown=(), guessed=None):
+    """Strokes and seeds of (voxels, label), the grown ones last."""
+    voxels = np.concatenate([v for v, _ in strokes])
+    wanted = np.concatenate([np.full(len(v), label) for v, label in strokes]).astype(np.int64)
+    called = np.zeros(len(wanted), np.int64)
+    guessed = np.zeros(len(wanted), bool) if guessed is None else np.array(guessed)
+    every = [(voxels, wanted), *[(np.array(v), np.full(len(v), label)) for v, label in grown]]
+    seeds = Seeds(*(np.concatenate(parts) for parts in zip(*every)))
+    return RoundInput(voxels, wanted, called, guessed), seeds
+
+
+def at_first(state):
+    present = PresentLabels(state.frame)
+    present.settle(state.labels)
+    return present
+
+
+def after(present, strokes, seeds):
+    """The present labels after a round that gave every seed its label."""
+    labels, called = present.labels.copy(), present.called.copy()
+    called.of(np.ravel_multi_index(tuple(strokes.voxels.T), labels.shape), labels[tuple(strokes.voxels.T)])
+    labels[tuple(seeds.voxels.T)] = seeds.labels
+    present.accept(labels, labels.copy(), called)
+    return present
+
+
+def by_hand(present, voxels, label):
+    edited = present.labels.copy()
+    edited[tuple(np.array(voxels).T)] = label
+    present.give(edited, None)
+    present.settle(edited)
+    return present
+
+
+def doubt_about(*missing):
+    """Of a network with the classes 0, 1 and 2 that is sure of all but the missing ones, which it finds nowhere."""
+    logits = torch.zeros(3, 1, 1, 3)
+    for label in range(3):
+        logits[label, ..., label] = 10.0
+    for label in missing:
+        logits[label], logits[0, ..., label] = -30.0, 10.0
+    return Doubt(logits)
+
+
+def fresh(present, strokes, seeds, doubt=None):
+    return fresh_seeds(present, strokes, seeds, doubt or doubt_about())
+
+
+class TestFreshSeeds:
+    def test_in_the_first_round_all_strokes_are(self, state):
+        # Also those that confirm what is there already, as on the spleen.
+        assert fresh(at_first(state), *a_round((MISSED, 1), (EMPTY, 0), (IN_SPLEEN, 2))).all()
+
+    def test_grown_ones_are_where_they_ask_for_another_label(self, state):
+        one = a_round((MISSED, 1), grown=[(MISSED + [1, 0, 0], 1), (IN_LIVER, 1)])
+        assert fresh(at_first(state), *one).tolist() == [True] * 6 + [False] * 2
+
+    def test_in_the_second_round_only_what_is_new(self, state):
+        present = after(at_first(state), *a_round((MISSED, 1), grown=[(MISSED + [1, 0, 0], 1)]))
+        two = a_round((MISSED, 1), (EMPTY, 0), grown=[(MISSED + [1, 0, 0], 1), (EMPTY + [1, 0, 0], 2)])
+        expected = [False] * 3 + [True] * 6 + [False] * 3 + [True] * 6
+        assert fresh(present, *two).tolist() == expected
+
+    def test_a_new_stroke_that_confirms_what_is_there_is_new(self, state):
+        present = after(at_first(state), *a_round((MISSED, 1)))
+        assert fresh(present, *a_round((MISSED, 1), (IN_LIVER, 1))).tolist() == [False] * 3 + [True] * 2
+
+    def test_an_old_stroke_that_wants_another_label_now_is(self, state):
+        present = after(at_first(state), *a_round((MISSED, 1), (EMPTY, 0)))
+        assert fresh(present, *a_round((MISSED, 2), (EMPTY, 0))).tolist() == [True] * 3 + [False] * 6
+
+    def test_when_nothing_is_new_all_are(self, state):
+        one = a_round((MISSED, 1), (EMPTY, 0), grown=[(MISSED + [1, 0, 0], 1)])
+        assert fresh(after(at_first(state), *one), *one).tolist() == [True] * 12
+
+    def test_what_was_changed_by_hand_since_is(self, state):
+        one = a_round((MISSED, 1), (EMPTY, 0), grown=[(MISSED + [1, 0, 0], 1)])
+        present = by_hand(after(at_first(state), *one), [MISSED[1], MISSED[2] + [1, 0, 0]], 0)
+        expected = [False, True] + [False] * 9 + [True]
+        assert fresh(present, *one).tolist() == expected
+
+    def test_asking_remembers_nothing(self, state):
+        present = at_first(state)
+        for _ in range(2):
+            fresh(present, *a_round((MISSED, 1)))
+        assert not len(present.called.items(state.frame.shape)[1])
+
+
+class TestFreshSeedsOfAClassTheNetworkDoesNotFind:
+    """What it is, all its strokes make it together: once it is touched, all of them are fresh."""
+
+    GROWN = MISSED + [1, 0, 0]
+
+    def second_round(self, state, label, new, new_label, doubt, called=0):
+        """A round with strokes and grown seeds of `label` and others of background, then one with a new stroke."""
+        strokes = (MISSED, label), (EMPTY, 0)
+        present = after(at_first(state), *a_round(*strokes, grown=[(self.GROWN, label)]))
+        one, seeds = a_round(*strokes, (new, new_label), grown=[(self.GROWN, label)])
+        one.called[len(MISSED) + len(EMPTY) :] = called
+        return fresh(present, one, seeds, doubt).tolist()
+
+    ONLY_NEW = [False] * 9 + [True] * 2 + [False] * 3
+    ALL_OF_IT = [True] * 3 + [False] * 6 + [True] * 2 + [True] * 3
+
+    @pytest.mark.parametrize("label, doubt, expected", [
+        (3, doubt_about(), ALL_OF_IT), (1, doubt_about(1), ALL_OF_IT),
+        (1, doubt_about(), ONLY_NEW), (1, doubt_about(2), ONLY_NEW),
+    ])  # fmt: skip
+    def test_a_new_stroke_of_it(self, state, label, doubt, expected):
+        assert self.second_round(state, label, IN_LIVER, label, doubt) == expected
+
+    @pytest.mark.parametrize("label, doubt, expected", [
+        (3, doubt_about(), ALL_OF_IT), (1, doubt_about(1), ALL_OF_IT), (1, doubt_about(), ONLY_NEW),
+    ])  # fmt: skip
+    def test_a_new_stroke_on_it(self, state, label, doubt, expected):
+        assert self.second_round(state, label, IN_LIVER, 0, doubt, called=label) == expected
+
+    @pytest.mark.parametrize("label, doubt", [(3, doubt_about()), (1, doubt_about(1))])
+    def test_a_new_stroke_of_another_class_elsewhere_does_not_touch_it(self, state, label, doubt):
+        assert self.second_round(state, label, IN_LIVER, 2, doubt) == self.ONLY_NEW
+
+    def test_strokes_that_took_something_from_it_are_fresh_with_it(self, state):
+        strokes = (MISSED, 3), (EMPTY, 0)
+        present = after(at_first(state), *a_round(*strokes))
+        one, seeds = a_round(*strokes, (IN_LIVER, 3))
+        one.called[3:5] = 3  # two background strokes were drawn on it
+        assert fresh(present, one, seeds).tolist() == [True] * 5 + [False] * 4 + [True] * 2
+
+
+class TestTheDecoderOfARound:
+    """The tuned network here calls everything liver, ten logits ahead."""
+
+    def decoded(self, state, present, one, reach="local", n_classes=3, locked=(), tuned=None):
+        if tuned is None:
+            tuned = torch.zeros_like(state.logits)
+            tuned[1] = 10.0
+        decoder, reaches = decoder_of_round(
+            state, present, *one, tuned, reach=reach, n_classes=n_classes, locked=set(locked)
+        )
+        decoder.blend()
+        return decoder, reaches
+
+    def test_believes_the_tuned_network_around_the_fresh_strokes_only(self, state):
+        corner = np.array([[1, 1, 1]])
+        present = after(at_first(state), *a_round((corner, 1)))
+        before = present.labels.copy()
+        found, _ = self.decoded(state, present, a_round((corner, 1), (np.array([[14, 21, 30]]), 1)))
+        changed = np.argwhere(found.labels != before)
+        assert len(changed) and (found.labels[tuple(changed.T)] == 1).all()
+        away = np.linalg.norm((changed - [14, 21, 30]) * state.frame.spacing, axis=1)
+        assert away.max() <= state.lengths.blend_limit + 1
+        assert np.array_equal(present.labels, before)
+        both, _ = self.decoded(state, at_first(state), a_round((corner, 1), (np.array([[14, 21, 30]]), 1)))
+        assert both.labels[1, 1, 3] == 1 and found.labels[1, 1, 3] == 0
+
+    def test_allows_the_changes_that_strokes_show(self, state):
+        strokes, seeds = a_round((EMPTY, 1))
+        found, _ = self.decoded(state, at_first(state), (strokes, seeds))
+        assert (found.labels[tuple(EMPTY.T)] == 1).all()
+        strokes = RoundInput(strokes.voxels, strokes.wanted, np.full(len(EMPTY), 2), strokes.guessed)
+        found, _ = self.decoded(state, at_first(state), (strokes, seeds))
+        assert not (found.labels == 1)[state.labels == 0].any()
+
+    def test_leaves_locked_labels_alone(self, state):
+        found, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)), locked={0})
+        found.walk()
+        assert np.array_equal(found.labels, state.labels)
+
+    def test_decides_for_every_known_class_that_strokes_name_how_far_it_reaches(self, state):
+        guessed = [False] * 9 + [True] * 2 + [False] * 2
+        one = a_round((MISSED, 1), (EMPTY, 0), (IN_SPLEEN, 2), (IN_LIVER, 3), guessed=guessed)
+        for reach, name in (("local", "local"), ("whole", "whole")):
+            found, reaches = self.decoded(state, at_first(state), one, reach, n_classes=4)
+            assert [(r.label, r.name) for r in reaches] == [(1, name)]  # "not this class" names none
+        assert (found.labels[state.labels == 0] == 1).all()
+
+    def test_strokes_that_only_guess_act_less_far(self, state):
+        sure, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)))
+        guess, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1), guessed=[True] * 6))
+        assert 0 < np.count_nonzero(guess.labels != state.labels) < np.count_nonzero(sure.labels != state.labels)
