@@ -132,10 +132,10 @@ def _median(values: np.ndarray, whole_numbers: bool) -> float:
     The plain median of whole numbers is a whole number itself, often 0: far too coarse for the noise of a quiet scan.
     So a value v stands for the interval from v - 0.5 to v + 0.5, and 0 for 0 to 0.5.
     """
-    middle = float(np.median(values))
     if not whole_numbers:
-        return middle
-    middle = float(np.floor(middle))
+        return float(np.median(values))
+    # The lower one of two middle values: between them there may be a number that no value is.
+    middle = float(np.partition(values, (len(values) - 1) // 2)[(len(values) - 1) // 2])
     low, high = max(middle - 0.5, 0.0), middle + 0.5
     share = (len(values) / 2 - np.count_nonzero(values < middle)) / np.count_nonzero(values == middle)
     return float(low + share * (high - low))

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum
+from InteractiveRefineLib.errors import RefineError
 
-import slicer
-
-from InteractiveRefineLib.errors import InputError, RefineError
-from InteractiveRefineLib.settings import RefineSettings
-
-from .backbone_list import glance
+from .controller_base import ControllerBase, State
 from .node_watch import NodeWatch
-from .preview_node import PreviewNode
 from .proposal_writer import writeProposal
-from .round_memory import RoundMemory
-from .round_request import Proposal, Round, firstProposalOf, makeRound, proposalOf
-from .scene_key import isStillAsRead, volumeKey
+from .round_request import Round, firstProposalOf, makeRound, proposalOf
 from .scene_state import ClosePurge
-from .stroke_node import StrokeNode
-from .strokes_link import StrokesLink
 from .translate import _
-from .volumes import readVolume
-from .worker_talk import WorkerTalk
+
+__all__ = ["RefineController", "State"]
 
 
-class State(Enum):
-    """What the controller is doing."""
-
-    IDLE = "idle"
-    RUNNING = "running"  #: the worker was asked something; a preview may still be shown
-    PREVIEW = "preview"  #: a result is shown and waits for Apply or Discard
-
-
-def _nothing(*_arguments) -> None:
-    """A callback that nobody set."""
-
-
-class RefineController:
+class RefineController(ControllerBase):
     """One user's work on one segmentation of one volume; every editor widget has its own.
 
     A result is never written but by `apply`, and only into the nodes, voxel for voxel as they were, that the worker was
@@ -64,91 +41,17 @@ class RefineController:
     """
 
     def __init__(self, startTransport, modifier, scene=None) -> None:
-        self.settings = RefineSettings()
-        self.backbone = ""
-        self.proposal: Proposal | None = None
-        self.preview = PreviewNode()
-        self.onState: Callable[[State], None] = _nothing
-        self.onProgress: Callable[[int, int, str, float | None], None] = _nothing
-        self.onResult: Callable[[Proposal | None], None] = _nothing
-        self.onBackbone: Callable[[object], None] = _nothing
-        self.onMessage: Callable[[str], None] = _nothing
-        self.onError: Callable[[str], None] = _nothing
-        self.onStrokes: Callable[[], None] = _nothing
-        self.onSegments: Callable[[], None] = _nothing
-        self._talk = WorkerTalk(startTransport)
+        super().__init__(startTransport, scene)
         self._talk.onAnswer = self._onAnswer
         self._talk.onStopped = self._onStopped
         self._talk.onFailure = self._onFailure
         self._talk.onProgress = lambda *step: self.onProgress(*step)
         self._talk.onBackbone = lambda info: self.onBackbone(info)
         self._modifier = modifier
-        self._scene = scene or slicer.mrmlScene
-        self._state = State.IDLE
-        self._volumeNode = self._segmentationNode = None
-        self._link: StrokesLink | None = None
-        self._memory = RoundMemory()
-        self._told = ()  # the strokes that the worker was told
-        self._shown = ()  # those that the preview obeys
-        self._glance = None
-        self._image = self._imageKey = None
         self._writing = False
         self._watch = NodeWatch(self._onNodesChanged, self._onNodeGone, lambda: self.onSegments())
         self._purge = ClosePurge(self._scene)
         self._purge.add(self)
-
-    @property
-    def state(self) -> State:
-        """What is going on."""
-        return self._state
-
-    @property
-    def client(self):
-        """The `WorkerClient`."""
-        return self._talk.client
-
-    @property
-    def volumeNode(self):
-        """The volume that is segmented, or None."""
-        return self._volumeNode
-
-    @property
-    def segmentationNode(self):
-        """The segmentation that is corrected, or None."""
-        return self._segmentationNode
-
-    @property
-    def strokes(self) -> StrokeNode | None:
-        """The strokes of the present nodes; None before the first one (see `ensureStrokes`)."""
-        return self._link.strokes if self._link is not None else None
-
-    @property
-    def undoLink(self):
-        """The `UndoLink` of the strokes, which are made if there are none yet (see `ensureStrokes`)."""
-        self.ensureStrokes()
-        return self._link.undo
-
-    @property
-    def info(self):
-        """`BackboneInfo` of `backbone`, None until the worker told."""
-        return self._talk.info(self.backbone)
-
-    @property
-    def classes(self) -> list:
-        """Classes of `backbone`: as the worker told, before that as its folder says; empty when nobody knows."""
-        if self.info is not None:
-            return list(self.info.classes)
-        if self._glance is None or self._glance.folder != self.backbone:
-            self._glance = glance(self.backbone)
-        return list(self._glance.classes)
-
-    @property
-    def hasNewStrokes(self) -> bool:
-        """True when something was drawn that the worker was never told."""
-        if self.strokes is None or not self.strokes.book.has_open_strokes:
-            return False
-        told = {id(stroke) for stroke in (*self._told, *self._shown)}
-        return any(id(stroke) not in told for stroke in self.strokes.book.rounds[-1])
 
     def setNodes(self, volumeNode, segmentationNode, editorNode=None) -> None:
         """Work on other nodes. What was running or shown for the former ones is thrown away; the same ones: nothing.
@@ -162,37 +65,6 @@ class RefineController:
             self._volumeNode, self._segmentationNode = volumeNode, segmentationNode
             self._watch.watch(self._scene, volumeNode, segmentationNode)
         self._findStrokes()
-
-    def ensureStrokes(self) -> StrokeNode:
-        """The strokes node, made if there is none yet.
-
-        Raises:
-            InputError: no volume or segmentation that could carry strokes.
-        """
-        if self._link is None:
-            if self.whyNotPredict():
-                raise InputError(self.whyNotPredict())
-            self._takeStrokes(StrokeNode.findOrCreate(self._segmentationNode, self._volumeNode))
-        return self._link.strokes
-
-    def whyNotRefine(self) -> str:
-        """Why `refine` would be of no use now, as a sentence for the user; "" when it can be tried."""
-        why = self.whyNotPredict()
-        if why:
-            return why
-        if self._segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
-            return _("There is no segment. Add one, or let the network segment the image first.")
-        if self.strokes is None or self.strokes.book.is_empty:
-            return _("There are no strokes yet. Draw some in the slice views, then refine.")
-        return ""
-
-    def whyNotPredict(self) -> str:
-        """Why `predictInitial` would be of no use now, as a sentence for the user; "" when it can be tried."""
-        if self._volumeNode is None or self._volumeNode.GetImageData() is None:
-            return _("No volume is selected. Select a source volume.")
-        if self._segmentationNode is None:
-            return _("No segmentation is selected. Select or create one.")
-        return ""
 
     def refine(self) -> None:
         """Ask the worker for a correction from all strokes. While it is at work: stop it and ask anew.
@@ -355,34 +227,6 @@ class RefineController:
         self.onStrokes()
 
     # Small steps
-
-    def _isStill(self, held) -> bool:
-        return isStillAsRead(self._scene, self._volumeNode, self._segmentationNode, self._imageKey, held)
-
-    def _currentImage(self):
-        """The volume as library `Volume`; the same object as long as its voxels are the same, so it is sent once."""
-        key = volumeKey(self._volumeNode)
-        if key != self._imageKey:
-            self._image, self._imageKey = readVolume(self._volumeNode), key
-        return self._image
-
-    def _findStrokes(self) -> None:
-        if self._link is not None or self.whyNotPredict():
-            return
-        found = StrokeNode.find(self._segmentationNode, self._volumeNode)
-        if found is not None:
-            self._takeStrokes(found)
-
-    def _takeStrokes(self, strokes: StrokeNode) -> None:
-        self._link = StrokesLink(strokes, self._segmentationNode, self._volumeNode, self._onStrokesChanged)
-        self._memory.load(self._link.storedMemory())
-        self.onStrokes()
-
-    def _dropStrokes(self) -> None:
-        if self._link is not None:
-            self._link.release(sceneCloses=False)
-            self._link = None
-            self.onStrokes()
 
     def _letGo(self) -> None:
         """Of the nodes and of all that is known about them."""

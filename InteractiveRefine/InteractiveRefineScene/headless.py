@@ -131,6 +131,9 @@ class Run:
             ask()
         except Exception as error:
             self.error = error
+        except BaseException:  # Ctrl+C
+            self.close()
+            raise
         self._later(self._look)
 
     def _keep(self, proposal) -> None:
@@ -150,12 +153,18 @@ class Run:
                 self.outcome.written = self._controller.apply()
             except Exception as error:
                 self.error = error
+        self.close()
+        self.onFinished(self)
+
+    def close(self) -> None:
+        """End the worker and leave nothing of the run in the scene; done by itself once the run ends."""
+        if self.done:
+            return
         self.done = True
         self._controller.cleanup()
         self._editor.remove()
         for segmentId in self._unlockAgain:
             setLocked(self.outcome.segmentationNode, segmentId, False)
-        self.onFinished(self)
 
     def _lock(self, names: Iterable[str]) -> None:
         """Lock segments by name or ID for the time of the run."""

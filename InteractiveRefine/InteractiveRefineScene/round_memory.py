@@ -1,4 +1,4 @@
-"""Which voxels somebody edited by hand, for every state that rounds left; so that Undo and a reload change no answer."""
+"""Which voxels were edited by hand, in every state that rounds left, so that Undo and a reload change no answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Packed:
     def array(self) -> np.ndarray:
         kind, count = np.dtype(self.type), int(np.prod(self.size))
         plain = zlib.decompress(self.data)
-        if kind == bool:
+        if kind.kind == "b":
             part = np.unpackbits(np.frombuffer(plain, dtype=np.uint8), count=count).astype(bool)
         else:
             part = np.frombuffer(plain, dtype=kind)

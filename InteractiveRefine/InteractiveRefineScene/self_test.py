@@ -55,7 +55,7 @@ def waitUntil(condition, seconds: float = 120.0) -> None:
 
 
 class SelfTest:
-    """The tests; `InteractiveRefineTest` makes a test case of them. The scene is empty before each."""
+    """The tests; `InteractiveRefineTest` makes them a test case and has `newLogic`. Each starts on an empty scene."""
 
     def test_geometry_places_every_voxel_where_slicer_does(self):
         """An oblique, anisotropic volume: library and Slicer agree on the position of a voxel."""
@@ -64,7 +64,7 @@ class SelfTest:
         ijkToRas = vtk.vtkMatrix4x4()
         ijkToRas.DeepCopy([0, -0.8, 0, 11, 0.6, 0, 0.7, -7, 0.5, 0, -2.4, 3, 0, 0, 0, 1])
         node.SetIJKToRASMatrix(ijkToRas)
-        geometry = self._logic().geometryOf(node)
+        geometry = self.newLogic().geometryOf(node)
         self.assertEqual(geometry.shape, (4, 5, 6))
         k, j, i = 3, 1, 5
         expected = ijkToRas.MultiplyPoint((i, j, k, 1))[:3]
@@ -73,7 +73,7 @@ class SelfTest:
     def test_a_script_segments_and_refines_without_a_window(self):
         """Network in the worker, strokes painted by hand for two structures, result written, a lock respected."""
         self._needTorch()
-        logic = self._logic()
+        logic = self.newLogic()
         volume = logic.loadExample()
         segmentation = logic.segment(volume).segmentationNode
         painted, strokes = paintStrokes(volume, segmentation, count=2)
@@ -114,11 +114,6 @@ class SelfTest:
         panel.editor.undo()
         self.assertEqual(disobeyed(strokes, controller.volumeNode, segmentation), wrong)
         panel.exit()
-
-    def _logic(self):
-        from InteractiveRefine import InteractiveRefineLogic
-
-        return InteractiveRefineLogic()
 
     def _needTorch(self):
         from .dependencies import torchSeemsInstalled

@@ -24,9 +24,8 @@ class Waiter:
 
     def startTransport(self, client):
         """`start_transport` of a WorkerClient."""
-        from InteractiveRefineLib.worker.subprocess_transport import SubprocessTransport
-
         from InteractiveRefineLib.worker.command import worker_command
+        from InteractiveRefineLib.worker.subprocess_transport import SubprocessTransport
 
         command = worker_command(self._command, pythonExecutable())
         return SubprocessTransport(command, client, workerEnvironment(ownPython=not self._command))
@@ -44,9 +43,8 @@ class Waiter:
                 transport = run.client.transport
                 if not run.done and transport is not None:
                     transport.pump(_SLICE_S)
-        except BaseException:
-            run.client.kill()
-            raise
+        finally:
+            run.close()
         if run.error is not None:
             raise run.error
         return run.outcome

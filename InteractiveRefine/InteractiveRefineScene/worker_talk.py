@@ -1,4 +1,4 @@
-"""Asks the worker one thing at a time: starts it, learns the network's classes first, drops what nobody wants any more."""
+"""Asks the worker one thing at a time: learns the network's classes first, drops what nobody wants any more."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from InteractiveRefineLib.errors import InputError
-from InteractiveRefineLib.noise import estimate_noise, estimate_noise_near
+from InteractiveRefineLib.noise import _median, estimate_noise, estimate_noise_near
 
 
 def organs(shape=(20, 48, 48)):
@@ -105,3 +105,17 @@ def test_scattered_seeds_do_not_include_what_lies_between_them():
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(InputError, match=r"not \(2, 2, 2\), the mask alike, not \(2, 2, 3\)"):
         estimate_noise(np.zeros((2, 2, 2)), np.zeros((2, 2, 3), dtype=bool))
+
+
+def test_two_middle_values_far_apart_give_a_number():
+    image = np.zeros((1, 1, 3, 3), np.int16)
+    image[0, 0] = [[0, 2, 7], [3, 9, 4], [11, 5, 16]]
+    for seed in np.argwhere(np.ones((1, 3, 3), bool)):
+        assert estimate_noise_near(image, seed[None], (1.0, 1.0, 1.0)) > 0
+
+
+@pytest.mark.parametrize(
+    "values, expected", [([2, 2, 5, 5], 2.5), ([1, 2, 6, 9], 2.5), ([3, 3, 3], 3.0), ([0, 0, 1], 0.375)]
+)
+def test_the_median_of_whole_numbers_undoes_their_rounding(values, expected):
+    assert _median(np.array(values), whole_numbers=True) == expected

@@ -1,0 +1,178 @@
+"""What a controller works with: nodes, strokes, the network, and whom it tells what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+import slicer
+
+from InteractiveRefineLib.errors import InputError
+from InteractiveRefineLib.settings import RefineSettings
+
+from .backbone_list import glance
+from .preview_node import PreviewNode
+from .round_memory import RoundMemory
+from .round_request import Proposal
+from .scene_key import isStillAsRead, volumeKey
+from .stroke_node import StrokeNode
+from .strokes_link import StrokesLink
+from .translate import _
+from .volumes import readVolume
+from .worker_talk import WorkerTalk
+
+
+class State(Enum):
+    """What the controller is doing."""
+
+    IDLE = "idle"
+    RUNNING = "running"  #: the worker was asked something; a preview may still be shown
+    PREVIEW = "preview"  #: a result is shown and waits for Apply or Discard
+
+
+def _nothing(*_arguments) -> None:
+    """A callback that nobody set."""
+
+
+class ControllerBase:
+    """Attributes and small steps of `RefineController`, which says what they mean."""
+
+    def __init__(self, startTransport, scene) -> None:
+        self.settings = RefineSettings()
+        self.backbone = ""
+        self.proposal: Proposal | None = None
+        self.preview = PreviewNode()
+        self.onState: Callable[[State], None] = _nothing
+        self.onProgress: Callable[[int, int, str, float | None], None] = _nothing
+        self.onResult: Callable[[Proposal | None], None] = _nothing
+        self.onBackbone: Callable[[object], None] = _nothing
+        self.onMessage: Callable[[str], None] = _nothing
+        self.onError: Callable[[str], None] = _nothing
+        self.onStrokes: Callable[[], None] = _nothing
+        self.onSegments: Callable[[], None] = _nothing
+        self._talk = WorkerTalk(startTransport)
+        self._scene = scene or slicer.mrmlScene
+        self._state = State.IDLE
+        self._volumeNode = self._segmentationNode = None
+        self._link: StrokesLink | None = None
+        self._memory = RoundMemory()
+        self._told = ()  # the strokes that the worker was told
+        self._shown = ()  # those that the preview obeys
+        self._glance = None
+        self._image = self._imageKey = None
+
+    @property
+    def state(self) -> State:
+        """What is going on."""
+        return self._state
+
+    @property
+    def client(self):
+        """The `WorkerClient`."""
+        return self._talk.client
+
+    @property
+    def volumeNode(self):
+        """The volume that is segmented, or None."""
+        return self._volumeNode
+
+    @property
+    def segmentationNode(self):
+        """The segmentation that is corrected, or None."""
+        return self._segmentationNode
+
+    @property
+    def strokes(self) -> StrokeNode | None:
+        """The strokes of the present nodes; None before the first one (see `ensureStrokes`)."""
+        return self._link.strokes if self._link is not None else None
+
+    @property
+    def undoLink(self):
+        """The `UndoLink` of the strokes, which are made if there are none yet (see `ensureStrokes`)."""
+        self.ensureStrokes()
+        return self._link.undo
+
+    @property
+    def info(self):
+        """`BackboneInfo` of `backbone`, None until the worker told."""
+        return self._talk.info(self.backbone)
+
+    @property
+    def classes(self) -> list:
+        """Classes of `backbone`: as the worker told, before that as its folder says; empty when nobody knows."""
+        if self.info is not None:
+            return list(self.info.classes)
+        if self._glance is None or self._glance.folder != self.backbone:
+            self._glance = glance(self.backbone)
+        return list(self._glance.classes)
+
+    @property
+    def hasNewStrokes(self) -> bool:
+        """True when something was drawn that the worker was never told."""
+        if self.strokes is None or not self.strokes.book.has_open_strokes:
+            return False
+        told = {id(stroke) for stroke in (*self._told, *self._shown)}
+        return any(id(stroke) not in told for stroke in self.strokes.book.rounds[-1])
+
+    def ensureStrokes(self) -> StrokeNode:
+        """The strokes node, made if there is none yet.
+
+        Raises:
+            InputError: no volume or segmentation that could carry strokes.
+        """
+        if self._link is None:
+            if self.whyNotPredict():
+                raise InputError(self.whyNotPredict())
+            self._takeStrokes(StrokeNode.findOrCreate(self._segmentationNode, self._volumeNode))
+        return self._link.strokes
+
+    def whyNotRefine(self) -> str:
+        """Why `refine` would be of no use now, as a sentence for the user; "" when it can be tried."""
+        why = self.whyNotPredict()
+        if why:
+            return why
+        if self._segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
+            return _("There is no segment. Add one, or let the network segment the image first.")
+        if self.strokes is None or self.strokes.book.is_empty:
+            return _("There are no strokes yet. Draw some in the slice views, then refine.")
+        return ""
+
+    def whyNotPredict(self) -> str:
+        """Why `predictInitial` would be of no use now, as a sentence for the user; "" when it can be tried."""
+        if self._volumeNode is None or self._volumeNode.GetImageData() is None:
+            return _("No volume is selected. Select a source volume.")
+        if self._segmentationNode is None:
+            return _("No segmentation is selected. Select or create one.")
+        return ""
+
+    def _isStill(self, held) -> bool:
+        return isStillAsRead(self._scene, self._volumeNode, self._segmentationNode, self._imageKey, held)
+
+    def _currentImage(self):
+        """The volume as library `Volume`; the same object as long as its voxels are the same, so it is sent once."""
+        key = volumeKey(self._volumeNode)
+        if key != self._imageKey:
+            self._image, self._imageKey = readVolume(self._volumeNode), key
+        return self._image
+
+    def _findStrokes(self) -> None:
+        if self._link is not None or self.whyNotPredict():
+            return
+        found = StrokeNode.find(self._segmentationNode, self._volumeNode)
+        if found is not None:
+            self._takeStrokes(found)
+
+    def _takeStrokes(self, strokes: StrokeNode) -> None:
+        self._link = StrokesLink(strokes, self._segmentationNode, self._volumeNode, self._onStrokesChanged)
+        self._memory.load(self._link.storedMemory())
+        self.onStrokes()
+
+    def _dropStrokes(self) -> None:
+        if self._link is not None:
+            self._link.release(sceneCloses=False)
+            self._link = None
+            self.onStrokes()
+
+    def _onStrokesChanged(self) -> None:
+        """The strokes changed, also by Undo."""
+        self.onStrokes()

@@ -1,0 +1,366 @@
+"""The panel without a worker: parameters and their widgets, the table of segments, the choice of the network."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from Testing.tests.panel_examples import ROOT, PanelDesk
+
+UI = ROOT / "InteractiveRefine" / "Resources" / "UI" / "InteractiveRefinePanel.ui"
+
+#: Parameter, what the user does, what is stored, another stored text, what is shown for it.
+TO_AND_FRO = [
+    ("InputMode", lambda u: u.boxButton.click(), "Box", "Stroke", lambda u: u.strokeButton.checked),
+    (
+        "MarkAs",
+        lambda u: u.notSegmentButton.click(),
+        "NotSegment",
+        "Background",
+        lambda u: u.backgroundButton.checked,
+    ),
+    ("BrushDiameterMm", lambda u: u.brushSlider.setValue(7.5), "7.5", "2.5", lambda u: u.brushSlider.value == 2.5),
+    (
+        "Grow",
+        lambda u: u.growComboBox.setCurrentIndex(2),
+        "none",
+        "all",
+        lambda u: u.growComboBox.currentIndex == 1,
+    ),
+    ("ShowGrown", lambda u: u.showGrownCheckBox.click(), "0", "1", lambda u: u.showGrownCheckBox.checked),
+    (
+        "ThresholdAutomatic",
+        lambda u: u.thresholdAutomaticCheckBox.click(),
+        "0",
+        "1",
+        lambda u: not u.thresholdSlider.enabled,
+    ),
+    (
+        "Threshold",
+        lambda u: u.thresholdSlider.setValue(31.5),
+        "31.5",
+        "12.0",
+        lambda u: u.thresholdSlider.value == 12.0,
+    ),
+    (
+        "MaxDistanceMm",
+        lambda u: u.maxDistanceSlider.setValue(45),
+        "45.0",
+        "30",
+        lambda u: u.maxDistanceSlider.value == 30,
+    ),
+    ("AutoRefine", lambda u: u.autoRefineCheckBox.click(), "1", "0", lambda u: not u.autoRefineCheckBox.checked),
+    (
+        "AutoRefineDelayS",
+        lambda u: u.delaySpinBox.setValue(3.0),
+        "3.0",
+        "0.5",
+        lambda u: u.delaySpinBox.value == 0.5,
+    ),
+    (
+        "PreviewOpacity",
+        lambda u: u.opacitySlider.setValue(0.25),
+        "0.25",
+        "0.9",
+        lambda u: u.opacitySlider.value == 0.9,
+    ),
+    (
+        "ShowChanges",
+        lambda u: u.showChangesCheckBox.setChecked(False),
+        "0",
+        "1",
+        lambda u: u.showChangesCheckBox.checked,
+    ),
+    (
+        "Reach",
+        lambda u: u.reachComboBox.setCurrentIndex(1),
+        "local",
+        "whole",
+        lambda u: u.reachComboBox.currentIndex == 2,
+    ),
+    (
+        "Update",
+        lambda u: u.updateComboBox.setCurrentIndex(2),
+        "paper",
+        "cross-entropy",
+        lambda u: u.updateComboBox.currentIndex == 1,
+    ),
+    ("Layers", lambda u: u.layersSpinBox.setValue(4), "4", "2", lambda u: u.layersSpinBox.value == 2),
+    ("Steps", lambda u: u.stepsSpinBox.setValue(33), "33", "0", lambda u: u.stepsSpinBox.value == 0),
+    (
+        "LearningRate",
+        lambda u: u.learningRateSpinBox.setValue(0.00125),
+        "0.00125",
+        "0.5",
+        lambda u: u.learningRateSpinBox.value == 0.5,
+    ),
+    (
+        "Device",
+        lambda u: u.deviceComboBox.setCurrentText("cuda:1"),
+        "cuda:1",
+        "cpu",
+        lambda u: u.deviceComboBox.currentText == "cpu",
+    ),
+]
+
+
+@pytest.fixture
+def desk(editor):
+    return PanelDesk(editor)
+
+
+@pytest.mark.parametrize("name, act, stored, other, shows", TO_AND_FRO, ids=[case[0] for case in TO_AND_FRO])
+def test_what_the_user_sets_is_stored_with_the_scene_and_what_is_stored_is_shown(desk, name, act, stored, other, shows):
+    act(desk.ui)
+    assert desk.stored(name) == stored
+
+    desk.editor.node.SetAttribute(f"InteractiveRefine.{name}", other)
+    desk.effect.updateGUIFromMRML()
+
+    assert shows(desk.ui)
+    assert desk.stored(name) == other
+
+
+def test_every_parameter_has_such_a_case_or_another_test():
+    from InteractiveRefineEffect import parameters
+
+    assert {case[0] for case in TO_AND_FRO} == set(parameters.DEFAULTS) - {parameters.BACKBONE}
+
+
+def test_the_settings_of_a_round_are_those_that_are_shown(desk):
+    from InteractiveRefineLib.settings import RefineSettings
+
+    assert desk.controller.settings == RefineSettings()
+    ui = desk.ui
+    ui.thresholdAutomaticCheckBox.click()
+    ui.thresholdSlider.setValue(42.0)
+    ui.maxDistanceSlider.setValue(35)
+    ui.growComboBox.setCurrentIndex(1)
+    ui.reachComboBox.setCurrentIndex(2)
+    ui.updateComboBox.setCurrentIndex(1)
+    ui.layersSpinBox.setValue(3)
+    ui.stepsSpinBox.setValue(12)
+    ui.learningRateSpinBox.setValue(0.25)
+    ui.deviceComboBox.setCurrentText("cpu")
+
+    assert desk.controller.settings == RefineSettings(
+        update="cross-entropy", layers=3, steps=12, learning_rate=0.25, reach="whole", grow="all", threshold=42.0,
+        max_distance_mm=35.0, device="cpu",
+    )  # fmt: skip
+
+
+def test_values_of_another_version_are_told_and_harm_nothing(desk):
+    desk.editor.node.SetAttribute("InteractiveRefine.Reach", "everywhere")
+    desk.editor.node.SetAttribute("InteractiveRefine.Layers", "many")
+
+    desk.effect.updateGUIFromMRML()
+
+    assert "reach must be one of" in desk.ui.statusLabel.text
+    assert desk.ui.reachComboBox.currentIndex == 0 and desk.ui.layersSpinBox.value == 1
+
+
+def test_the_threshold_reaches_as_far_as_the_image_goes(desk):
+    low, high = desk.editor.volumeNode.GetImageData().GetScalarRange()
+    assert desk.ui.thresholdSlider.maximum == pytest.approx((high - low) / 10, abs=0.1)
+
+
+def test_the_table_shows_segments_with_the_classes_they_stand_for(desk):
+    table = desk.ui.classTable
+    view = desk.panel._table
+    assert [table.item(row, 0).text() for row in range(table.rowCount)] == ["liver", "spleen"]
+    assert [view.classBox(row).currentText for row in range(2)] == ["liver", "spleen"]
+
+    desk.editor.segmentationNode.GetSegmentation().AddEmptySegment("rib", "rib")
+
+    assert table.rowCount == 3 and view.classBox(2).currentText == "new structure"
+    view.classBox(2).setCurrentIndex(view.classBox(2).findText("spleen"))
+    from InteractiveRefineScene.class_mapping import mappingOf
+
+    assert mappingOf(desk.editor.segmentationNode, desk.controller.classes) == {"liver": "liver", "rib": "spleen"}
+    assert [view.classBox(row).currentText for row in range(3)] == ["liver", "new structure", "spleen"]
+
+
+def test_a_lock_is_a_tag_of_the_segment_and_is_shown_again(desk):
+    from InteractiveRefineScene.locks import lockedSegments, setLocked
+
+    desk.panel._table.lockBox(1).click()
+    assert lockedSegments(desk.editor.segmentationNode) == ["spleen"]
+
+    setLocked(desk.editor.segmentationNode, "spleen", False)
+    setLocked(desk.editor.segmentationNode, "liver", True)
+
+    assert [desk.panel._table.lockBox(row).checked for row in range(2)] == [True, False]
+
+
+def test_what_cannot_be_done_says_why_in_its_tooltip(desk):
+    ui = desk.ui
+    assert not ui.refineButton.enabled
+    assert ui.refineButton.toolTip == "There are no strokes yet. Draw some in the slice views, then refine."
+    assert ui.predictButton.enabled
+    assert not ui.cancelButton.enabled and not ui.previewGroupBox.enabled
+
+    desk.draw("liver")
+
+    assert ui.refineButton.enabled and ui.refineButton.toolTip.startswith("Correct the segmentation")
+    desk.editor.widget.setSourceVolumeNode(None)
+    assert not ui.refineButton.enabled and not ui.predictButton.enabled
+    assert ui.predictButton.toolTip == "No volume is selected. Select a source volume."
+
+
+def test_the_shortcuts_stand_in_the_buttons_texts(desk):
+    import qt
+
+    for button, words, keys in (
+        (desk.ui.refineButton, "Refine", "Ctrl+R"),
+        (desk.ui.applyButton, "Apply", "Ctrl+Return"),
+    ):
+        shown = qt.QKeySequence(keys).toString(qt.QKeySequence.NativeText)
+        assert button.text == f"{words} ({shown})"
+        assert button.shortcut == qt.QKeySequence(keys)
+
+
+def a_network(folder, *names, **more):
+    """A folder with a backbone.json that names classes."""
+    folder.mkdir()
+    described = {
+        "format": 1,
+        "name": "Two organs",
+        "classes": [{"name": name} for name in ("background", *names)],
+        **more,
+    }
+    (folder / "backbone.json").write_text(json.dumps(described))
+    return str(folder)
+
+
+def test_a_folder_is_chosen_with_the_button_and_stays_known_on_this_computer(desk, tmp_path, monkeypatch):
+    import qt
+
+    folder = a_network(tmp_path / "organs", "spleen", "pancreas")
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: folder)
+
+    desk.ui.browseButton.click()
+
+    assert desk.stored("Backbone") == folder and desk.controller.backbone == folder
+    assert desk.ui.backboneComboBox.currentText == "Two organs (organs)"
+    assert desk.ui.classesLabel.text == "Knows spleen, pancreas."
+    assert [desk.panel._table.classBox(row).currentText for row in range(2)] == ["new structure", "spleen"]
+    assert desk.ui.predictButton.enabled
+    desk.ui.backboneComboBox.setCurrentIndex(0)
+    assert desk.controller.backbone == "" and desk.stored("Backbone") == ""
+    assert "right kidney" in desk.ui.classesLabel.text
+
+
+def test_a_folder_that_only_the_scene_names_is_not_run(desk, tmp_path):
+    folder = a_network(tmp_path / "stranger", "spleen")
+    desk.draw("liver")
+    desk.editor.node.SetAttribute("InteractiveRefine.Backbone", folder)
+
+    desk.effect.updateGUIFromMRML()
+
+    assert desk.ui.backboneComboBox.currentText == "Two organs (stranger)"
+    assert not desk.ui.refineButton.enabled and not desk.ui.predictButton.enabled
+    assert "never chosen on this computer" in desk.ui.predictButton.toolTip
+    desk.panel.onPredict()
+    assert not desk.controller.client.alive and "never chosen" in desk.ui.statusLabel.text
+
+
+def test_a_folder_without_a_network_says_what_is_missing(desk, tmp_path, monkeypatch):
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(tmp_path))
+    desk.ui.browseButton.click()
+    assert desk.ui.classesLabel.text == f"{tmp_path} has no readable backbone.json."
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: "")
+    desk.ui.browseButton.click()
+    assert desk.controller.backbone == str(tmp_path)
+
+
+def test_the_workers_command_is_kept_on_the_computer_and_not_in_the_scene(desk):
+    from InteractiveRefineEffect.backbone_selector import workerCommand
+
+    desk.ui.workerCommandLineEdit.setText(" ssh gpu-box interactive-refine worker ")
+    desk.ui.workerCommandLineEdit.editingFinished.emit()
+
+    assert workerCommand() == "ssh gpu-box interactive-refine worker"
+    names = list(desk.editor.node.GetAttributeNames())
+    assert not any("ssh" in (desk.editor.node.GetAttribute(name) or "") for name in names)
+    desk.ui.workerCommandLineEdit.setText("")
+    desk.ui.workerCommandLineEdit.editingFinished.emit()
+    assert workerCommand() == ""
+
+
+def test_without_torch_refine_asks_and_strokes_stay(desk, monkeypatch):
+    from InteractiveRefineScene import dependencies
+
+    asked = []
+    monkeypatch.setattr(dependencies, "torchSeemsInstalled", lambda: False)
+    monkeypatch.setattr(dependencies, "offerTorch", lambda: asked.append(True))
+    desk.draw("liver")
+
+    desk.ui.refineButton.click()
+
+    assert asked == [True] and not desk.controller.client.alive
+    assert desk.ui.statusLabel.text == "Without PyTorch nothing can be computed; strokes and growing work."
+    assert not desk.controller.strokes.book.is_empty and desk.controller.state.value == "idle"
+
+
+def test_auto_refine_waits_for_the_last_stroke_and_is_off_by_default(desk, monkeypatch):
+    rounds = []
+    monkeypatch.setattr(desk.controller, "refine", lambda: rounds.append(len(desk.controller.strokes.book.rounds[0])))
+    desk.draw("liver")
+    desk.editor.process_events(0.15)
+    assert rounds == []
+    desk.ui.autoRefineCheckBox.click()
+    desk.ui.delaySpinBox.setValue(0.1)
+
+    desk.draw("spleen")
+    desk.draw("liver")
+
+    assert rounds == []
+    desk.editor.process_events(0.4)
+    assert rounds == [3]
+
+
+def test_every_widget_that_is_touched_has_a_tooltip_and_every_shown_text_is_translatable():
+    root = ElementTree.parse(UI)
+    for widget in root.iter("widget"):
+        if widget.get("class") == "QWidget":
+            continue
+        names = {entry.get("name"): entry for entry in widget.findall("property")}
+        assert "toolTip" in names and names["toolTip"].findtext("string").endswith("."), widget.get("name")
+    assert not [text for text in root.iter("string") if text.get("notr")]
+
+
+def test_every_text_of_the_panels_python_goes_through_the_translation():
+    folder = ROOT / "InteractiveRefine" / "InteractiveRefineEffect"
+    for name in ("panel", "class_table_view", "progress_view", "proposal_view", "backbone_selector"):
+        source = (folder / f"{name}.py").read_text()
+        shown = r"""(?:\.text|\.toolTip|setToolTip\(|setText\(|showError\(|showMessage\()\s*=?\s*f?"[A-Za-z]"""
+        bare = re.findall(shown, source)
+        assert bare == [], name
+
+
+def test_the_panel_lets_go_of_everything(desk):
+    controller, ui = desk.controller, desk.ui
+    desk.effect.cleanup()
+
+    ui.predictButton.enabled = True
+    ui.predictButton.click()
+    ui.brushSlider.setValue(9.0)
+
+    assert not controller.client.alive and desk.stored("BrushDiameterMm") != "9.0"
+    assert desk.effect.panel is None
+
+
+def test_what_grows_is_said_and_the_automatic_threshold_is_shown_but_not_stored(desk):
+    desk.editor.segmentationNode.GetSegmentation().AddEmptySegment("rib", "rib")
+    desk.draw("liver")
+    desk.panel._table.classBox(0).setCurrentIndex(0)  # the liver as a structure that the network does not know
+
+    desk.editor.wait_until(lambda: desk.effect.growingPreview.threshold is not None, 20)
+
+    assert re.search(r"liver grows by [\d.]+ ml", desk.effect.growingLabel.text)
+    assert desk.effect.growingLabel.parent() is desk.ui.grownFrame
+    assert desk.ui.thresholdSlider.value == pytest.approx(desk.effect.growingPreview.threshold, abs=0.1)
+    assert desk.stored("Threshold") in (None, "20", "20.0")
