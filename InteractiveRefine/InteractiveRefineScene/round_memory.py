@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from InteractiveRefineLib.geometry import box_of
 
 #: States that are kept: as many as the segment editor's history holds by default, and the present one.
 _KEPT = 6
+#: What a stored array may be.
+_TYPES = ("|b1", "|u1", "<u2")
+#: More voxels than any scanner's image; a larger claim is damage or malice.
+_MOST_VOXELS = 2**33
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,18 @@ class _Packed:
         return cls(array.shape, start, part.shape, part.dtype.str, zlib.compress(plain.tobytes(), 1))
 
     def array(self) -> np.ndarray:
-        kind, count = np.dtype(self.type), int(np.prod(self.size))
-        plain = zlib.decompress(self.data)
+        """The whole array.
+
+        Raises:
+            ValueError: a damaged text; no more memory is taken than the array it claims to be needs.
+        """
+        kind, count = np.dtype(self.type), math.prod(self.size)
+        if self.type not in _TYPES or math.prod(self.shape) > _MOST_VOXELS or min(*self.shape, *self.size) < 0:
+            raise ValueError(f"A label map of type {self.type} and shape {self.shape} was not written by this program.")
+        expected = (count + 7) // 8 if kind.kind == "b" else count * kind.itemsize
+        plain = zlib.decompressobj().decompress(self.data, expected + 1)
+        if len(plain) != expected:
+            raise ValueError(f"{len(plain)} bytes where {expected} belong.")
         if kind.kind == "b":
             part = np.unpackbits(np.frombuffer(plain, dtype=np.uint8), count=count).astype(bool)
         else:
@@ -123,7 +138,7 @@ class RoundMemory:
             labels, manual = _Packed.fromJson(stored["labels"]), _Packed.fromJson(stored["manual"])
             if labels.shape == manual.shape and int(labels.array().max(initial=0)) <= len(stored["ids"]):
                 self._states = [_State(tuple(stored["ids"]), labels, manual)]
-        except (ValueError, KeyError, TypeError, zlib.error):
+        except (ValueError, KeyError, TypeError, MemoryError, zlib.error):
             return
 
     def clear(self) -> None:

@@ -1,8 +1,13 @@
 """What rounds leave behind: which voxels were edited by hand, also after Undo and in another numbering."""
 
+import base64
+import json
+import resource
 import sys
+import zlib
 
 import numpy as np
+import pytest
 
 from InteractiveRefineLib.segmentation import Segment
 from Testing.tests.controller_examples import ROOT
@@ -73,3 +78,29 @@ def test_another_grid_is_no_round_of_this_one():
     found = memory()
     found.remember(FIRST, SEGMENTS, HAND)
     assert found.manualFor(np.zeros((1, 2, 4), dtype=np.uint16), SEGMENTS) is None
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"shape": [10**6] * 3},
+        {"shape": [-1, 1, 4]},
+        {"type": "<f8"},
+        {"data": base64.b64encode(zlib.compress(bytes(50_000_000))).decode()},  # much more than its size says
+        {"data": base64.b64encode(zlib.compress(b"")).decode()},
+    ],
+    ids=["huge", "negative", "other type", "bomb", "empty"],
+)
+def test_a_text_that_claims_what_cannot_be_counts_as_nothing(claim):
+    found, loaded = memory(), memory()
+    found.remember(FIRST, SEGMENTS, HAND)
+    stored = json.loads(found.toText())
+    stored["labels"].update(claim)
+    if "shape" in claim:
+        stored["manual"].update(claim)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    loaded.load(json.dumps(stored))
+
+    assert loaded.manualFor(FIRST, SEGMENTS) is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
