@@ -18,27 +18,34 @@ _KEPT = 6
 _TYPES = ("|b1", "|u1", "<u2")
 #: More voxels than any scanner's image; a larger claim is damage or malice.
 _MOST_VOXELS = 2**33
+#: More runs than the rows of such an image by far.
+_MOST_RUNS = 2**25
 
 
 @dataclass(frozen=True, eq=False)
 class _Packed:
-    """A label map or mask, cut to the box around what is not 0; hundreds of times smaller than the array."""
+    """A label map or mask as runs of equal values in the box around what is not 0; a thousandth of the array."""
 
     shape: tuple[int, ...]
     start: tuple[int, ...]
     size: tuple[int, ...]
     type: str
+    runs: int
     data: bytes
 
     @classmethod
-    def of(cls, array: np.ndarray) -> _Packed:
+    def of(cls, array: np.ndarray, lookup: np.ndarray | None = None) -> _Packed:
+        """Pack an array; of a label map, with each label `lookup`ed first (which maps 0 to 0)."""
         box = box_of(array) or (slice(0, 0),) * 3
-        part = np.ascontiguousarray(array[box])
-        if part.dtype != bool:
-            part = part.astype(np.uint8 if part.max(initial=0) < 256 else np.uint16)
-        plain = np.packbits(part.reshape(-1)) if part.dtype == bool else part
-        start = tuple(side.start for side in box)
-        return cls(array.shape, start, part.shape, part.dtype.str, zlib.compress(plain.tobytes(), 1))
+        flat = np.ascontiguousarray(array[box]).reshape(-1)
+        first = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)[: len(flat)]
+        values = flat[first] if lookup is None else lookup[flat[first]]
+        if values.dtype != bool:
+            values = values.astype(np.uint8 if values.max(initial=0) < 256 else np.uint16)
+        lengths = np.diff(np.append(first, len(flat))).astype("<u4")
+        start, size = tuple(side.start for side in box), array[box].shape
+        data = zlib.compress(lengths.tobytes() + values.tobytes(), 1)
+        return cls(array.shape, start, size, values.dtype.str, len(first), data)
 
     def array(self) -> np.ndarray:
         """The whole array.
@@ -49,26 +56,29 @@ class _Packed:
         kind, count = np.dtype(self.type), math.prod(self.size)
         if self.type not in _TYPES or math.prod(self.shape) > _MOST_VOXELS or min(*self.shape, *self.size) < 0:
             raise ValueError(f"A label map of type {self.type} and shape {self.shape} was not written by this program.")
-        expected = (count + 7) // 8 if kind.kind == "b" else count * kind.itemsize
+        if not 0 <= self.runs <= min(count, _MOST_RUNS):
+            raise ValueError(f"{self.runs} runs of {count} voxels were not written by this program.")
+        expected = self.runs * (4 + kind.itemsize)
         plain = zlib.decompressobj().decompress(self.data, expected + 1)
         if len(plain) != expected:
             raise ValueError(f"{len(plain)} bytes where {expected} belong.")
-        if kind.kind == "b":
-            part = np.unpackbits(np.frombuffer(plain, dtype=np.uint8), count=count).astype(bool)
-        else:
-            part = np.frombuffer(plain, dtype=kind)
+        lengths = np.frombuffer(plain, dtype="<u4", count=self.runs)
+        values = np.frombuffer(plain, dtype=kind, offset=4 * self.runs)
+        if int(lengths.sum(dtype=np.uint64)) != count:
+            raise ValueError(f"The runs do not make {count} voxels.")
         whole = np.zeros(self.shape, dtype=kind)
-        whole[tuple(slice(a, a + n) for a, n in zip(self.start, self.size))] = part.reshape(self.size)
+        part = np.repeat(values, lengths).reshape(self.size)
+        whole[tuple(slice(a, a + n) for a, n in zip(self.start, self.size))] = part
         return whole
 
     def toJson(self) -> dict:
-        place = {"shape": self.shape, "start": self.start, "size": self.size, "type": self.type}
+        place = {"shape": self.shape, "start": self.start, "size": self.size, "type": self.type, "runs": self.runs}
         return {**place, "data": base64.b64encode(self.data).decode()}
 
     @classmethod
     def fromJson(cls, stored: dict) -> _Packed:
         shape, start, size = (tuple(int(n) for n in stored[key]) for key in ("shape", "start", "size"))
-        packed = cls(shape, start, size, str(stored["type"]), base64.b64decode(stored["data"]))
+        packed = cls(shape, start, size, str(stored["type"]), int(stored["runs"]), base64.b64decode(stored["data"]))
         packed.array()  # whether it can be read shows now, not in the middle of a round
         return packed
 
@@ -106,7 +116,7 @@ class RoundMemory:
         for position, segment in enumerate(segments, start=1):
             lookup[segment.label] = position
         ids = tuple(segment.id for segment in segments)
-        state = _State(ids, _Packed.of(lookup[labels]), _Packed.of(manual))
+        state = _State(ids, _Packed.of(labels, lookup), _Packed.of(manual))
         self._states = [*self._states, state][-_KEPT:]
 
     def manualFor(self, labels: np.ndarray, segments) -> np.ndarray | None:

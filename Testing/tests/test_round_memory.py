@@ -74,6 +74,21 @@ def test_it_survives_as_text_and_a_damaged_text_counts_as_nothing():
     assert found.manualFor(FIRST, SEGMENTS) is None
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_any_label_map_comes_back_as_it_was(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 9, 3))
+    filled = rng.random(shape) < (0.0, 0.1, 0.5, 1.0, 0.3, 0.9)[seed]
+    labels = (rng.integers(0, 400, shape) * filled).astype(np.uint16)
+    segments = [Segment(f"s{n}", n, id=f"id{n}") for n in range(1, 400)]
+    manual = rng.random(shape) < 0.2
+    found, loaded = memory(), memory()
+    found.remember(labels, segments, manual)
+    loaded.load(found.toText())
+    for each in (found, loaded):
+        assert np.array_equal(each.manualFor(labels, segments), manual)
+
+
 def test_another_grid_is_no_round_of_this_one():
     found = memory()
     found.remember(FIRST, SEGMENTS, HAND)
@@ -86,10 +101,14 @@ def test_another_grid_is_no_round_of_this_one():
         {"shape": [10**6] * 3},
         {"shape": [-1, 1, 4]},
         {"type": "<f8"},
+        {"runs": 1},
+        {"runs": -1},
+        {"runs": 2**40},
+        {"size": [1, 1, 2]},
         {"data": base64.b64encode(zlib.compress(bytes(50_000_000))).decode()},  # much more than its size says
         {"data": base64.b64encode(zlib.compress(b"")).decode()},
     ],
-    ids=["huge", "negative", "other type", "bomb", "empty"],
+    ids=["huge", "negative", "other type", "few runs", "no runs", "many runs", "smaller", "bomb", "empty"],
 )
 def test_a_text_that_claims_what_cannot_be_counts_as_nothing(claim):
     found, loaded = memory(), memory()
