@@ -72,7 +72,8 @@ def test_every_dependency_is_pinned_for_the_tests_and_explained_in_the_readme(pr
     assert all(re.match(r"[\w.-]+==[\w.]+($|;)", line) for line in lines), "not pinned"
     pinned = {re.split("==", line)[0].lower() for line in lines}
     needed = {re.split("[><=]", d)[0] for d in project["project"]["dependencies"]}
-    tools = {re.split("[><=]", d)[0] for d in project["project"]["optional-dependencies"]["dev"]}
+    extras = project["project"]["optional-dependencies"]
+    tools = {re.split("[><=]", d)[0] for d in extras["dev"] + extras["slicer-test"]}
     assert pinned == {name.lower() for name in needed | tools}
     assert all(f"| {name} |" in readme for name in needed)
 
