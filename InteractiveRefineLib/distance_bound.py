@@ -3,79 +3,94 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from .geometry import padded_box
 
 #: A distance this much beyond the bound still counts, so that rounding of multiples of the spacing never decides.
 TOLERANCE_MM = 1e-6
-# Measured on one core: stamping a ball costs about 0.6 ns per voxel of its box and 15 us per seed; scipy's distance
-# transform 150 ns per voxel and, for large boxes, more than 20 bytes per voxel.
-_STAMP_NS_PER_VOXEL, _STAMP_NS_PER_SEED, _TRANSFORM_NS_PER_VOXEL = 0.6, 15_000.0, 150.0
-_LARGEST_BALL = 1 << 26
-_LARGEST_TRANSFORM = 40_000_000
+
+
+def reach_box(
+    voxels: np.ndarray, shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], distance_mm: float
+) -> tuple[slice, slice, slice]:
+    """Slices of a (K, J, I) array of `shape` around all that is within `distance_mm` of `voxels` (N, 3), N >= 1."""
+    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
+    limit = min(distance_mm, _diagonal(shape, spacing_kji)) + TOLERANCE_MM
+    return padded_box(around, limit, spacing_kji, shape)
 
 
 def within_distance(
-    seeds: np.ndarray, shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], distance_mm: float
-) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
-    """Voxels whose center is at most `distance_mm` away from the nearest seed's center (Euclidean).
+    voxels: np.ndarray, shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], distance_mm: float
+) -> np.ndarray:
+    """Voxels whose center is at most `distance_mm` away from the nearest center of `voxels` (Euclidean).
+
+    One axis after the other: along I the distance to the nearest of the given voxels; along J the largest number of
+    voxels that are still within reach along K from there; along K the voxels that these numbers cover.
 
     Args:
-        seeds: (N,) flat indices (C order of K, J, I), ascending, N >= 1.
-        shape: (K, J, I).
+        voxels: (N, 3) array indices in KJI order, N >= 1.
+        shape: (K, J, I); the cost grows with it, so the caller cuts out `reach_box` first.
         spacing_kji: voxel size in mm.
         distance_mm: 0 or more; may be infinite.
 
     Returns:
-        (K, J, I) bool, of which the operating system provides only the pages near the seeds, and the slices around
-        all voxels that may be True.
+        (K, J, I) bool.
     """
-    kji = np.stack(np.unravel_index(seeds, shape), axis=1)
-    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(kji.min(axis=0), kji.max(axis=0)))
-    reach = min(distance_mm, float(np.linalg.norm(np.multiply(shape, spacing_kji))))
-    box = padded_box(around, reach + TOLERANCE_MM, spacing_kji, shape)
-    sizes = [side.stop - side.start for side in box]
-    half = [min(int((reach + TOLERANCE_MM) // step), size - 1) for step, size in zip(spacing_kji, sizes)]
-    ball_size = int(np.prod([2.0 * h + 1 for h in half]))
-
-    start = np.array([side.start for side in box])
-    is_seed = np.zeros(sizes, dtype=bool)
-    is_seed[tuple((kji - start).T)] = True
-    near = np.zeros(shape, dtype=bool)
-    surface = _surface(is_seed, kji - start)
-    stamping = len(surface) * (ball_size * _STAMP_NS_PER_VOXEL + _STAMP_NS_PER_SEED)
-    transform = is_seed.size * _TRANSFORM_NS_PER_VOXEL
-    if ball_size > _LARGEST_BALL or (stamping > transform and is_seed.size <= _LARGEST_TRANSFORM):
-        near[box] = ndimage.distance_transform_edt(~is_seed, sampling=spacing_kji) <= distance_mm + TOLERANCE_MM
-    else:
-        _stamp_balls(near[box], surface, half, spacing_kji, distance_mm)
-        near.reshape(-1)[seeds] = True
-    return near, box
+    limit = min(distance_mm, _diagonal(shape, spacing_kji)) + TOLERANCE_MM
+    half = [min(int(limit // step), size - 1) for step, size in zip(spacing_kji, shape)]
+    squares = [(np.arange(h + 1) * step) ** 2 for h, step in zip(half, spacing_kji)]
+    if all(h == size - 1 for h, size in zip(half, shape)) and np.sqrt(sum(s[-1] for s in squares)) <= limit:
+        return np.ones(shape, dtype=bool)
+    reach = _reach_along_k(voxels, shape, half, _levels(squares, limit))
+    lower = np.empty_like(reach[0])
+    for ahead in (reach, reach[::-1]):
+        for here, after in zip(ahead[:-1], ahead[1:]):
+            np.subtract(here, 1, out=lower)
+            np.maximum(after, lower, out=after)
+    return reach >= 0
 
 
-def _surface(is_seed: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Those of `seeds` (N, 3) with a 6-neighbor that is no seed.
+def _diagonal(shape: tuple[int, int, int], spacing_kji: tuple[float, float, float]) -> float:
+    return float(np.linalg.norm(np.multiply(shape, spacing_kji)))
 
-    The seed nearest to a voxel is always among them: of six neighbors that are seeds, one would be nearer still. A
-    neighbor beyond the box, where the image ends, is not needed for that.
+
+def _levels(squares: list[np.ndarray], limit: float) -> np.ndarray:
+    """(J steps, I steps + 1): how many steps along K are within `limit` after so many along J and I; -1 for none.
+
+    The last column stands for "too far along I". `squares` holds the squared lengths of 0, 1, ... steps along each
+    axis.
     """
-    inner = np.ones(len(seeds), dtype=bool)
-    for axis in range(3):
-        for step in (-1, 1):
-            neighbor = seeds.copy()
-            neighbor[:, axis] = np.clip(neighbor[:, axis] + step, 0, is_seed.shape[axis] - 1)
-            inner &= is_seed[tuple(neighbor.T)]
-    return seeds[~inner]
+    kind = np.int8 if len(squares[0]) < 128 else np.int16
+    levels = np.full((len(squares[1]), len(squares[2]) + 1), -1, dtype=kind)
+    for square in squares[0]:
+        levels[:, :-1] += np.sqrt(square + squares[1][:, None] + squares[2]) <= limit
+    return levels
 
 
-def _stamp_balls(near: np.ndarray, centers: np.ndarray, half: list[int], spacing: tuple, distance_mm: float) -> None:
-    """Set `near` within `distance_mm` of each of `centers` (N, 3); the ball reaches `half` voxels along each axis."""
-    axes = [(np.arange(-h, h + 1) * step) ** 2 for h, step in zip(half, spacing)]
-    ball = np.sqrt(axes[0][:, None, None] + axes[1][:, None] + axes[2]) <= distance_mm + TOLERANCE_MM
-    low = np.maximum(centers - half, 0)
-    high = np.minimum(centers + half + 1, near.shape)
-    ball_low = low - (centers - half)
-    ball_high = ball_low + (high - low)
-    for a, b, c, d in zip(low.tolist(), high.tolist(), ball_low.tolist(), ball_high.tolist()):
-        near[a[0] : b[0], a[1] : b[1], a[2] : b[2]] |= ball[c[0] : d[0], c[1] : d[1], c[2] : d[2]]
+def _reach_along_k(voxels: np.ndarray, shape: tuple, half: list[int], levels: np.ndarray) -> np.ndarray:
+    """(K, J, I): how many steps along K are within reach from each voxel, as the voxels of the same slice say."""
+    rows, row_of = np.unique(voxels[:, 0] * shape[1] + voxels[:, 1], return_inverse=True)
+    steps_i = _steps_to_nearest(row_of.reshape(-1), voxels[:, 2], (len(rows), shape[2]))
+    steps_i = np.minimum(steps_i, half[2] + 1)
+    reach = np.full(shape, -1, dtype=levels.dtype)
+    by_row = reach.reshape(-1, shape[2])
+    j = rows % shape[1]
+    for step_j in range(half[1] + 1):
+        level = levels[step_j].take(steps_i)
+        for step in {step_j, -step_j}:
+            # No two rows have the same neighbor on one side, so that none overwrites what another one wrote.
+            inside = np.flatnonzero((j + step >= 0) & (j + step < shape[1]))
+            target = rows[inside] + step
+            by_row[target] = np.maximum(by_row[target], level if len(inside) == len(rows) else level[inside])
+    return reach
+
+
+def _steps_to_nearest(row: np.ndarray, i: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(rows, I): steps along I to the nearest of the voxels (row, i); each row has one."""
+    far = 2 * shape[1]
+    every = np.arange(shape[1])
+    before, after = np.full(shape, -far), np.full(shape, far)
+    before[row, i] = after[row, i] = i
+    before = np.maximum.accumulate(before, axis=1)
+    after = np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(every - before, after - every)

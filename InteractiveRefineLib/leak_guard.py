@@ -49,7 +49,7 @@ def narrow_step(sizes: list[int], n_seeds: int) -> int | None:
     if len(sizes) < _FIRST_STEPS or sizes[-1] < SMALLEST_FRONT + n_seeds / 10:
         return None
     relative = np.array(sizes) / np.arange(1, len(sizes) + 1) ** 2
-    smooth = np.median([relative[:-3], relative[1:-2], relative[2:-1]], axis=0)
+    smooth = np.sort([relative[:-3], relative[1:-2], relative[2:-1]], axis=0)[1]
     narrowest = int(np.argmin(smooth)) + 1
     if relative[-1] <= WIDENING * smooth.min():
         return None
@@ -57,19 +57,26 @@ def narrow_step(sizes: list[int], n_seeds: int) -> int | None:
     return int(narrow[-1]) + 1
 
 
-def find_leak(fronts: list[np.ndarray], n_seeds: int, shape: tuple[int, int, int]) -> Leak | None:
+def find_leak(
+    fronts: list[np.ndarray], n_seeds: int, shape: tuple[int, int, int], start: tuple[int, int, int] = (0, 0, 0)
+) -> Leak | None:
     """Say whether the newest of `fronts` reveals a leak (see `narrow_step`), and where.
 
     Args:
         fronts: flat indices (C order of K, J, I) of the new voxels of step 1, 2, ....
         n_seeds: number of seed voxels.
         shape: (K, J, I).
+        start: array index of the first voxel of `shape` in the image, which the leak's place refers to.
     """
     step = narrow_step([len(front) for front in fronts], n_seeds)
     if step is None:
         return None
-    flood = np.stack(np.unravel_index(fronts[-1], shape), axis=1).mean(axis=0)
+    flood = _indices(fronts[-1], shape, start).mean(axis=0)
     # The kept front may have parts elsewhere; the leak is at the part nearest to the flood.
-    kept = np.stack(np.unravel_index(fronts[step - 1], shape), axis=1)
+    kept = _indices(fronts[step - 1], shape, start)
     nearest = kept[np.argmin(((kept - flood) ** 2).sum(axis=1))]
     return Leak(step, len(fronts[-1]), tuple(int(n) for n in nearest))
+
+
+def _indices(flat: np.ndarray, shape: tuple[int, int, int], start: tuple[int, int, int]) -> np.ndarray:
+    return np.stack(np.unravel_index(flat, shape), axis=1) + np.asarray(start)

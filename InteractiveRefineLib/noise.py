@@ -76,13 +76,16 @@ def estimate_noise_near(
 
 def _channel_noise(channel: np.ndarray, mask: np.ndarray | None) -> float:
     differences: list[list[np.ndarray]] = [[], [], []]
+    whole_numbers = channel.dtype.kind in "bui"
+    # Wide enough for the difference of any two voxels; the narrower type halves the time.
+    kind = np.int32 if whole_numbers and channel.dtype.itemsize <= 2 else np.float64
     for slab in _slabs(channel.shape):
-        _collect(channel[slab].astype(np.float64), None if mask is None else mask[slab], differences)
+        _collect(channel[slab].astype(kind), None if mask is None else mask[slab], differences)
     spreads = []
     for parts in differences:
         together = np.concatenate(parts) if parts else np.empty(0)
         if len(together):
-            spreads.append(_median(together, whole_numbers=channel.dtype.kind in "bui") / _MEDIAN_OF_DIFFERENCE)
+            spreads.append(_median(together, whole_numbers) / _MEDIAN_OF_DIFFERENCE)
     return float(np.median(spreads)) if spreads else 0.0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .growing import GrowthResult, grow
+from .growing import Box, GrowthResult, grow_voxels
 from .noise import estimate_noise_near
 from .progress import ShouldCancel, never_cancel
 from .round_input import RoundInput
@@ -70,7 +70,8 @@ def make_seeds(
             "Lower the threshold, or draw a background stroke there."
         )
     grown.labels[tuple(strokes.voxels.T)] = 0  # the strokes themselves come first
-    extra = np.stack(np.nonzero(grown.labels), axis=1)
+    inside = grown.labels[grown.box]
+    extra = np.stack(np.nonzero(inside != 0), axis=1) + [side.start for side in grown.box]
     extra_labels = grown.labels[tuple(extra.T)].astype(np.int64)
     extra_labels[extra_labels == BACKGROUND_STROKE] = 0
     return Seeds(np.concatenate([strokes.voxels, extra]), np.concatenate([strokes.wanted, extra_labels]), warnings)
@@ -110,39 +111,53 @@ def grow_strokes(
     Raises:
         Cancelled: `should_cancel()` returned True.
     """
-    seeds = np.zeros(image.shape[1:], dtype=np.uint16)
-    blocked = blocked.copy()
-    blocked[tuple(voxels[~chosen].T)] = True
+    shape = image.shape[1:]
+    others = voxels[~chosen]
     voxels, wanted = voxels[chosen], wanted[chosen]
-    seeds[tuple(voxels.T)] = np.where(wanted == 0, BACKGROUND_STROKE, wanted)
     threshold = settings.threshold
     if threshold is None:
         threshold = settings.threshold_noise * estimate_noise_near(image, voxels, spacing)
-    blocked |= _unlike_strokes(image, voxels, wanted, threshold)
-    grown = grow(
+
+    def blocked_in(box: Box) -> np.ndarray:
+        closed = _unlike_strokes(image, box, voxels, wanted, threshold)
+        closed |= blocked[box]
+        local = others - [side.start for side in box]
+        local = local[((local >= 0) & (local < closed.shape)).all(axis=1)]
+        closed[tuple(local.T)] = True
+        return closed
+
+    flat, last = np.unique(np.ravel_multi_index(tuple(voxels.T), shape)[::-1], return_index=True)
+    labels = np.where(wanted == 0, BACKGROUND_STROKE, wanted)[::-1][last].astype(np.uint16)
+    grown = grow_voxels(
         image,
-        seeds,
+        np.stack(np.unravel_index(flat, shape), axis=1),
+        labels,
         spacing,
         threshold,
         settings.max_distance_mm,
-        blocked=blocked,
+        blocked_in=blocked_in,
         rule=settings.growing_rule,
         should_cancel=should_cancel,
     )
     return grown, float(threshold)
 
 
-def _unlike_strokes(image: np.ndarray, voxels: np.ndarray, wanted: np.ndarray, threshold: float) -> np.ndarray:
-    """(*frame shape) bool, voxels whose intensity is typical for none of the growing classes.
+def _unlike_strokes(
+    image: np.ndarray, box: Box, voxels: np.ndarray, wanted: np.ndarray, threshold: float
+) -> np.ndarray:
+    """(*box shape) bool, voxels whose intensity is typical for none of the growing classes.
 
     The chain rule creeps along partial volume from a kidney into the fat around it, and a stroke that crosses a dark
     sinus would seed that fat. A class's typical intensity is the median of its strokes, within 1.5 T.
     """
-    unlike = np.ones(image.shape[1:], dtype=bool)
-    for label in np.unique(wanted):
-        own = tuple(voxels[wanted == label].T)
-        near = np.ones(image.shape[1:], dtype=bool)
-        for channel in image:
-            near &= np.abs(channel - np.float32(np.median(channel[own]))) < TYPICAL * threshold
-        unlike &= ~near
+    part = image[(slice(None), *box)]
+    medians = [
+        [np.float32(np.median(channel[tuple(voxels[wanted == label].T)])) for channel in image]
+        for label in np.unique(wanted)
+    ]
+    unlike = np.ones(part.shape[1:], dtype=bool)
+    for k, out in enumerate(unlike):  # slice by slice, which stays in the processor's cache
+        for typical in medians:
+            near = [np.abs(channel[k] - middle) < TYPICAL * threshold for channel, middle in zip(part, typical)]
+            out &= ~np.logical_and.reduce(near)
     return unlike

@@ -7,7 +7,7 @@ import pytest
 from growing_oracle import grow_slowly
 
 from InteractiveRefineLib.errors import Cancelled, InputError
-from InteractiveRefineLib.growing import grow
+from InteractiveRefineLib.growing import grow, grow_voxels
 
 MM = (1.0, 1.0, 1.0)
 FAR = 1000.0
@@ -133,6 +133,56 @@ def test_growth_does_not_wrap_around_the_ends_of_the_array():
     image = np.array([[[9, 9, 0], [0, 9, 9]], [[9, 9, 9], [9, 9, 9]]])
     seeds = np.array([[[0, 0, 1], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]])
     assert grow(image, seeds, MM, 1, FAR).labels.sum() == 1
+
+
+@pytest.mark.parametrize("n_labels", [9, 40, 300])
+def test_many_labels_at_once(n_labels):
+    rng = np.random.default_rng(n_labels)
+    shape = (9, 10, 11)
+    image = rng.integers(0, 4, shape)
+    seeds = np.zeros(shape, dtype=np.uint16)
+    places = rng.choice(seeds.size, n_labels, replace=False)
+    seeds.reshape(-1)[places] = rng.permutation(n_labels) + 1
+    for rule in ("chain", "seed"):
+        labels = grow(image, seeds, MM, 2, 3.0, rule=rule, leak_guard=False).labels
+        np.testing.assert_array_equal(labels, grow_slowly(image, seeds, MM, 2, 3.0, rule=rule))
+    assert np.count_nonzero(labels) > 1.5 * n_labels
+
+
+def test_flipped_and_permuted_views_grow_like_their_copies():
+    rng = np.random.default_rng(0)
+    image, blocked = rng.integers(0, 4, (7, 8, 9)), rng.random((7, 8, 9)) < 0.1
+    seeds = np.where(rng.random(image.shape) < 0.01, rng.integers(1, 4, image.shape), 0)
+    views = [array.transpose(2, 0, 1)[::-1, :, ::-1] for array in (image, seeds, blocked)]
+    results = [
+        grow(a, b, (0.7, 1.0, 2.5), 2, 3.5, blocked=c).labels
+        for a, b, c in (views, [np.ascontiguousarray(view) for view in views])
+    ]
+    np.testing.assert_array_equal(*results)
+    assert np.count_nonzero(results[0]) > 5 * np.count_nonzero(seeds)
+
+
+def test_growing_looks_only_at_the_box_that_the_seeds_can_reach():
+    """What lies beyond changes nothing, and the result says where nothing can be."""
+    inner = (slice(5, 12), slice(9, 16), slice(4, 11))
+    whole = np.full((20, 30, 25), 77.0)
+    whole[inner] = np.random.default_rng(0).integers(0, 3, (7, 7, 7))
+    seeds = np.zeros(whole.shape, dtype=np.uint8)
+    seeds[8, 12, 7], seeds[8, 12, 8] = 1, 2
+    asked = []
+
+    def blocked_in(box):
+        asked.append(box)
+        return np.zeros([side.stop - side.start for side in box], dtype=bool)
+
+    voxels = np.argwhere(seeds)
+    result = grow_voxels(whole[None], voxels, seeds[seeds > 0], MM, 2, 3.0, blocked_in=blocked_in)
+    assert asked == [result.box] == [(slice(4, 13), slice(8, 17), slice(3, 13))]
+    np.testing.assert_array_equal(result.labels, grow(whole, seeds, MM, 2, 3.0).labels)
+    np.testing.assert_array_equal(result.labels, grow_slowly(whole, seeds, MM, 2, 3.0))
+    outside = result.labels.copy()
+    outside[result.box] = 0
+    assert not outside.any()
 
 
 def test_seeds_stay_what_they_are_and_the_input_is_not_changed():

@@ -54,6 +54,31 @@ def test_a_leaking_label_does_not_keep_another_one_from_its_voxels():
     np.testing.assert_array_equal(labels[room], alone[room])
 
 
+@pytest.mark.parametrize("rule", ["chain", "seed"])
+def test_after_a_leak_all_stands_as_if_the_leaking_label_had_been_halted_in_time(rule):
+    image, seeds = room_behind_corridor(3, 8)
+    seeds[30, 30, 37], seeds[0, 2, 35] = 5, 6  # in the room; the flood would meet both
+    flooded = grow(image, seeds, MM, 10, FAR, rule=rule, leak_guard=False).labels
+    result = grow(image, seeds, MM, 10, FAR, rule=rule)
+    assert set(result.leaks) == {4}
+    halted = result.labels == 4
+    assert np.count_nonzero(flooded == 4) > 5 * np.count_nonzero(halted)
+    alone = grow(image, np.where(seeds == 4, 0, seeds), MM, 10, FAR, rule=rule, blocked=halted).labels
+    np.testing.assert_array_equal(result.labels[~halted], alone[~halted])
+    assert result.n_grown == {label: np.count_nonzero((result.labels == label) & (seeds == 0)) for label in (4, 5, 6)}
+
+
+def test_the_place_of_a_leak_is_an_index_into_the_whole_image():
+    image, seeds = room_behind_corridor(3, 8)
+    wide = [(40, 3), (7, 50), (60, 20)]
+    leaks = [
+        grow(np.pad(image, pad, constant_values=-99), np.pad(seeds, pad), MM, 10, 25.0).leaks[4]
+        for pad in ([(0, 0)] * 3, wide)
+    ]
+    assert leaks[0][:2] == leaks[1][:2]
+    assert leaks[1].kji == tuple(n + before for n, (before, _) in zip(leaks[0].kji, wide))
+
+
 STROKES = {
     "a single voxel": np.s_[20, 20, 20],
     "a line": np.s_[20, 20, 12:28],
