@@ -2,6 +2,7 @@
 #   make demo        a phantom CT is segmented wrongly, then corrected from a few strokes
 #   make test        all tests
 #   make test-fast   the tests that need neither minutes nor the real data
+#   make bench       timings side by side on this machine, as ratios; takes about a quarter of an hour
 #   make lint        ruff
 #   make clean       removes everything that these targets made
 # PYTHON=/path/to/python chooses the interpreter; DEMO_OUTPUT=folder the demo's output folder.
@@ -16,7 +17,7 @@ PYTHON ?=
 # An environment whose interpreter is gone (a moved folder, an updated system) is made anew.
 _ := $(shell $(PY) -c "" 2>/dev/null || rm -f $(STAMP))
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast bench lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -27,6 +28,11 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	@$(call run_pytest,-m "not slow and not data")
+
+bench: $(STAMP)
+	$(PY) -m Testing.benchmarks.tuning_step
+	$(PY) -m Testing.benchmarks.growing
+	$(PY) -m Testing.benchmarks.write_back
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -43,8 +49,9 @@ echo "$(PY) -m pytest $(subst ",\",$(1))"; $(PY) -m pytest $(1) || { status=$$?;
 endef
 
 # The stamp is written last: an interrupted installation starts over at the next call.
-$(STAMP): requirements/dev.txt pyproject.toml | $(PY)
+$(STAMP): requirements/dev.txt requirements/networks.txt pyproject.toml | $(PY)
 	$(PY) -m pip install --disable-pip-version-check -r requirements/dev.txt
+	$(PY) -m pip install --disable-pip-version-check --no-deps -r requirements/networks.txt
 	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

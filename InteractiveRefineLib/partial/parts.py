@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,8 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .local import LocalTape, NearVoxels, is_close
 from .tape import FrozenPrefix, Tape
 from .windows import Window
+
+log = logging.getLogger(__name__)
 
 #: Maps parameter values to logits (N, C) at the voxels it was made for; differentiable.
 LogitsAt = Callable[[list[torch.Tensor]], torch.Tensor]
@@ -150,18 +154,28 @@ class ConvolutionPart:
 
 
 class TapePart:
-    """Any last layers: the windows that hold asked voxels are replayed."""
+    """Any last layers: the windows that hold asked voxels are replayed, as a whole or near the voxels only."""
 
     def __init__(
         self,
         initial: list[torch.Tensor],
-        tapes: list[Tape | FrozenPrefix],
+        tapes: list[Tape | FrozenPrefix | LocalTape],
         to_grid: Callable[[torch.Tensor], torch.Tensor],
         blend: Blend,
+        *,
+        flat_axis: int | None = None,
+        logits: torch.Tensor | None = None,
+        notes: list[str] | None = None,
     ) -> None:
-        """Args: to_grid turns a network output (1, C, *spatial) into (C, *window size)."""
+        """Args:
+        to_grid: turns a network output (1, C, *spatial) into (C, *window size).
+        flat_axis: of the grid, which a 2-D network's output lacks.
+        logits: (C, *grid shape) at `initial`, against which computing near voxels is checked.
+        notes: where sentences for the user are added.
+        """
         self.initial = initial
         self._tapes, self._to_grid, self._blend = tapes, to_grid, blend
+        self._flat_axis, self._logits, self._notes = flat_axis, logits, notes
 
     def at(self, positions: np.ndarray) -> LogitsAt:
         """See `TunedPart.at`."""
@@ -169,22 +183,60 @@ class TapePart:
         device = self.initial[0].device
         rows_t = torch.as_tensor(rows, device=device)
         weights_t = torch.as_tensor(weights, device=device)
-        used = []
+        unique = self._at_voxels(voxels)
+
+        def logits(values: list[torch.Tensor]) -> torch.Tensor:
+            return (unique(values)[rows_t] * weights_t[..., None]).sum(dim=1)
+
+        return logits
+
+    def _at_voxels(self, voxels: np.ndarray) -> LogitsAt:
+        """Logits at grid voxels (N, 3), near them only where that gives the initial logits for less work."""
+        covering = []
         for i, window in enumerate(self._blend.windows):
-            covered, weight = self._blend.covering(voxels, i)
-            if len(covered) or (i == 0 and not len(voxels)):  # one window at least, which tells the channels
-                local = torch.as_tensor(voxels[covered] - np.array(window.start), device=device)
-                used.append((i, torch.as_tensor(covered, device=device), local, weight))
+            rows, weight = self._blend.covering(voxels, i)
+            if len(rows) or (i == 0 and not len(voxels)):  # one window at least, which tells the channels
+                covering.append((i, rows, voxels[rows] - np.array(window.start), weight))
+        near = {i: self._near(self._tapes[i], local) for i, _, local, _ in covering}
+        if any(near.values()):
+            merged = self._merged(len(voxels), covering, near)
+            with torch.no_grad():
+                expected = self._logits[(slice(None), *torch.as_tensor(voxels.T, device=self._logits.device))].T
+                if is_close(merged(self.initial), expected):
+                    return merged
+            note = "Tuning computes whole windows in every step, which is slower: parts of them give other logits."
+            log.warning(note)
+            if note not in self._notes:
+                self._notes.append(note)
+        return self._merged(len(voxels), covering, {})
+
+    def _near(self, tape: Tape | FrozenPrefix | LocalTape, local: np.ndarray) -> NearVoxels | None:
+        if self._logits is None or not isinstance(tape, LocalTape):
+            return None
+        return tape.near(local if self._flat_axis is None else np.delete(local, self._flat_axis, axis=1))
+
+    def _merged(self, count: int, covering: list, near: dict[int, NearVoxels | None]) -> LogitsAt:
+        """The blended logits (count, C) from every covering window."""
+        device = self.initial[0].device
+        used = []
+        for i, rows, local, weight in covering:
+            output_at = near.get(i) or self._whole(self._tapes[i], torch.as_tensor(local, device=device))
+            used.append((torch.as_tensor(rows, device=device), output_at, weight[:, None]))
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
             unique = None
-            for i, covered, local, weight in used:
-                output = self._to_grid(self._tapes[i].replay(values))
+            for rows, output_at, weight in used:
+                output = output_at(values)
                 if unique is None:
-                    unique = torch.zeros((len(voxels), output.shape[0]), device=device)
-                at_voxels = output[:, local[:, 0], local[:, 1], local[:, 2]]
-                unique = unique.index_add(0, covered, (at_voxels * weight).T)
-            return (unique[rows_t] * weights_t[..., None]).sum(dim=1)
+                    unique = torch.zeros((count, output.shape[1]), device=device)
+                unique = unique.index_add(0, rows, output * weight)
+            return unique
+
+        return logits
+
+    def _whole(self, tape: Tape | FrozenPrefix | LocalTape, local: torch.Tensor) -> NearVoxels:
+        def logits(values: list[torch.Tensor]) -> torch.Tensor:
+            return self._to_grid(tape.replay(values))[:, local[:, 0], local[:, 1], local[:, 2]].T
 
         return logits
 

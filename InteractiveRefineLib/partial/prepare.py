@@ -16,9 +16,13 @@ from ..backbone.load import Backbone
 from ..device import is_out_of_memory
 from ..errors import BackboneError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
+from .extent import NotLocal
 from .layers import Layer, last_layers
+from .local import LocalTape
 from .parts import Blend, ConvolutionPart, TapePart, TunedPart
-from .tape import FrozenPrefix, Slot, Tape, TapeError
+from .program import Slot
+from .record import TapeError
+from .tape import FrozenPrefix, Tape
 from .windows import blend_weights, padded_shape, plan_windows
 
 log = logging.getLogger(__name__)
@@ -116,12 +120,17 @@ def prepare(
     if all(t.features is not None and t.features.ndim == tapes[0].output.ndim for t in tapes):
         features = blend.merge(lambda i: _resize(runner.to_grid(tapes[i].features), size)).float()
     tuned = _parameters(tuned_layers)
-    part = _convolution_part(tapes, tuned, runner, blend) or TapePart(
-        [p.detach().clone() for p in tuned], tapes, runner.to_grid, blend
-    )
+    part = _convolution_part(tapes, tuned, runner, blend)
+    if part is None:
+        initial = [p.detach().clone() for p in tuned]
+        local = [_localized(tape, initial, notes) for tape in tapes]
+        notes = list(dict.fromkeys(notes))
+        part = TapePart(
+            initial, local, runner.to_grid, blend, flat_axis=runner.flat_axis, logits=logits, notes=notes
+        )  # fmt: skip
     for tape in tapes:  # merged; only what the replay needs stays in memory
         tape.output = tape.features = None
-    return PreparedNetwork(logits, features, part, list(dict.fromkeys(notes)))
+    return PreparedNetwork(logits, features, part, notes)
 
 
 def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
@@ -190,6 +199,22 @@ def _record(run: Callable[[], Any], layers: list[Layer], notes: list[str]) -> Ta
         log.warning(note)
         notes.append(note)
         return FrozenPrefix(run, tuned, last_weight)
+
+
+def _localized(
+    tape: Tape | FrozenPrefix, initial: list[torch.Tensor], notes: list[str]
+) -> Tape | FrozenPrefix | LocalTape:
+    """A tape that can be replayed near chosen voxels only, where that is possible."""
+    if isinstance(tape, FrozenPrefix):
+        return tape
+    try:
+        return LocalTape(tape, initial)
+    except NotLocal as reason:
+        if str(reason):
+            note = f"Tuning computes whole windows in every step, which is slower: {reason}."
+            log.warning(note)
+            notes.append(note)
+        return tape
 
 
 def _check_output(config: BackboneConfig, output: torch.Tensor, inputs: torch.Tensor) -> None:

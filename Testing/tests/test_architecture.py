@@ -89,7 +89,9 @@ def test_the_module_imports_only_what_slicer_bundles_when_it_is_loaded():
     for path in MODULE_FILES:
         names = imports_of(path, at_import_only=True)
         roots = {name.split(".")[0] for name in names}
-        assert roots <= SLICER_PACKAGES | ours | {"numpy", "SampleData", "SegmentEditorEffects"} | set(sys.stdlib_module_names), relative(path)
+        assert roots <= SLICER_PACKAGES | ours | {"numpy", "SampleData", "SegmentEditorEffects"} | set(
+            sys.stdlib_module_names
+        ), relative(path)
         assert not any(name.startswith(f"InteractiveRefineLib.{part}") for name in names for part in NEEDS_TORCH)
 
 

@@ -1,7 +1,7 @@
 """Benchmark: how long a refinement takes to be written into the segments of a 512 x 512 x 300 scan.
 
-Run `python Testing/bench_write_back.py`. It prints our box-sized Add and Remove beside ModificationModeSet of the whole
-volume, which is what a plain effect would do, for the same result.
+Run `python -m Testing.benchmarks.write_back`. It prints our box-sized Add and Remove beside ModificationModeSet of the
+whole volume, which is what a plain effect would do, for the same result.
 """
 
 import statistics
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "InteractiveRefine"), str(ROOT / "Testing" / "tests")]
 
 import slicer  # noqa: E402
