@@ -160,7 +160,7 @@ GROUPS = (
     ),
     (
         _QT_BUILTIN,
-        "member: data fromRgbF NativeText AlignCenter AlignRight AlignVCenter CrossCursor ToolTipRole toString Qt",
+        "member: data fill fromRgbF NativeText AlignCenter AlignRight AlignVCenter CrossCursor ToolTipRole toString Qt",
     ),
     ("pythonqt src/PythonQtStdDecorators.h", "member: findChild findChildren connect disconnect"),
     ("pythonqt src/PythonQtInstanceWrapper.cpp", "member: className"),

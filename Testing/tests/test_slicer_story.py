@@ -80,7 +80,9 @@ def tell_the_story(story, truth_of, organs, folder, apart=0, again=True):
     story.progress.clear()
     story.press("refineButton", until="preview")
     steps = [step for step in story.progress if step[1] > 0]
-    assert len(steps) > 5 and steps[-1][0] <= steps[-1][1]
+    # How many are told depends on the machine's speed: the worker leaves some out when they come fast.
+    assert len(steps) >= 3 and [step for step, *_ in steps] == sorted(step for step, *_ in steps)
+    assert {total for _, total, *_ in steps} == {steps[-1][0]}, "it ends where it said that it would"
     assert any(loss is not None for *_step, loss in steps), "no loss was told"
     preview = controller.preview.node
     assert preview is not None and controller.proposal is not None
