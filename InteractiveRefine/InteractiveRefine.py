@@ -21,10 +21,9 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 if (_CHECKOUT / "InteractiveRefineLib" / "__init__.py").is_file() and str(_CHECKOUT) not in sys.path:
     sys.path.append(str(_CHECKOUT))
 
-from InteractiveRefineScene.self_test import SelfTest  # noqa: E402 (the library must be found first)
+from InteractiveRefineScene.names import EFFECT_NAME  # noqa: E402 (the library must be found first)
+from InteractiveRefineScene.self_test import SelfTest  # noqa: E402
 
-#: `name` of the effect, by which an editor activates it.
-EFFECT_NAME = "InteractiveRefine"
 EDITOR_TAG = "InteractiveRefine"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import padded_box
+from .geometry import box_around, padded_box
 
 #: A distance this much beyond the bound still counts, so that rounding of multiples of the spacing never decides.
 TOLERANCE_MM = 1e-6
@@ -14,7 +14,7 @@ def reach_box(
     voxels: np.ndarray, shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], distance_mm: float
 ) -> tuple[slice, slice, slice]:
     """Slices of a (K, J, I) array of `shape` around all that is within `distance_mm` of `voxels` (N, 3), N >= 1."""
-    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
+    around = box_around(voxels)
     limit = min(distance_mm, _diagonal(shape, spacing_kji)) + TOLERANCE_MM
     return padded_box(around, limit, spacing_kji, shape)
 

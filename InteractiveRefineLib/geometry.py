@@ -109,6 +109,11 @@ def box_of(mask: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
+def box_around(voxels: np.ndarray) -> tuple[slice, ...]:
+    """Smallest box of slices around voxels (N, D), at least one, given by their indices."""
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
+
+
 def padded_box(
     box: tuple[slice, ...], margin_mm: float, spacing_kji: tuple[float, ...], shape: tuple[int, ...]
 ) -> tuple[slice, ...]:

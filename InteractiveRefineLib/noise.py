@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import InputError
-from .geometry import box_of, padded_box
+from .geometry import box_around, box_of, padded_box
 
 #: Voxels of one channel that are looked at; more do not make a median better.
 _SAMPLE = 4_000_000
@@ -64,7 +64,7 @@ def estimate_noise_near(
         return 0.0
     shape = image.shape[-3:]
     kji = kji[np.unique(np.linspace(0, len(kji) - 1, min(len(kji), _SEEDS)).astype(np.int64))]
-    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(kji.min(axis=0), kji.max(axis=0)))
+    around = box_around(kji)
     box = padded_box(around, radius_mm, spacing_kji, shape)
     start = [side.start for side in box]
     mask = np.zeros([side.stop - side.start for side in box], dtype=bool)

@@ -10,6 +10,7 @@ import scipy
 import torch
 
 from . import __version__
+from .geometry import box_around
 from .resolution import ResolvedConstraints
 from .result import ClassChange, RefinementResult
 from .round_input import RoundInput
@@ -49,7 +50,7 @@ def round_result(
     return RefinementResult(
         labels=refined,
         previous=present.in_user_axes.copy(),
-        changed_box=_box_around(flat, shape),
+        changed_box=box_around(np.stack(np.unravel_index(flat, shape), axis=1)) if len(flat) else None,
         changes=changes_between(
             before, after, classes, frame.geometry.voxel_volume_ml, {r.label: r.name for r in reaches}, mentioned
         ),
@@ -62,13 +63,6 @@ def round_result(
         seed=seed,
         versions=versions(),
     )
-
-
-def _box_around(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...] | None:
-    if not len(flat):
-        return None
-    index = np.unravel_index(flat, shape)
-    return tuple(slice(int(i.min()), int(i.max()) + 1) for i in index)
 
 
 def changes_between(

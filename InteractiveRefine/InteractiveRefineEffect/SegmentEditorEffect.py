@@ -8,12 +8,12 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
+from InteractiveRefineScene.names import EFFECT_NAME
+
 from .drawing import Drawing
 from .growing_preview import GrowingPreview
 from .parameters import setDefaults
 
-#: Never translated, never changed: parameters are stored under it.
-EFFECT_NAME = "InteractiveRefine"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / "InteractiveRefineEffect.png"
 _MESSAGE_MS = 6000
 

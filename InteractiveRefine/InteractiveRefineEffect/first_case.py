@@ -3,8 +3,9 @@
 import slicer
 from slicer.i18n import tr as _
 
+from InteractiveRefineScene.names import EFFECT_NAME
+
 from .parameters import BACKBONE
-from .SegmentEditorEffect import EFFECT_NAME
 
 
 class FirstCase:

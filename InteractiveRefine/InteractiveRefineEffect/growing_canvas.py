@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from InteractiveRefineLib.geometry import padded_box
+from InteractiveRefineLib.geometry import box_around, padded_box
 
 #: Strokes are cut into pieces of this many voxels a side before boxes are drawn around them: a long diagonal stroke
 #: would else make one huge box.
@@ -86,7 +86,7 @@ def _disjoint_boxes(kji: np.ndarray, shape: tuple, spacing: tuple, reach_mm: flo
     boxes = []
     for piece in np.unique(kji // _PIECE, axis=0):
         own = kji[(kji // _PIECE == piece).all(axis=1)]
-        around = tuple(slice(int(a), int(b) + 1) for a, b in zip(own.min(axis=0), own.max(axis=0)))
+        around = box_around(own)
         box = padded_box(around, reach_mm, spacing, shape)
         meeting = [other for other in boxes if _meet(box, other)]
         while meeting:

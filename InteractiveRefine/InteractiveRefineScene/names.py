@@ -1,7 +1,9 @@
 """Every name under which Interactive Refine keeps something in a scene."""
 
-#: Attributes, tags and reference roles start with it; it is the effect's name, so that settings are its parameters.
-PREFIX = "InteractiveRefine."
+#: Name of the effect: an editor activates it by this, and stores its parameters under it. Never translated or changed.
+EFFECT_NAME = "InteractiveRefine"
+#: Attributes, tags and reference roles start with it.
+PREFIX = EFFECT_NAME + "."
 
 #: Reference role, segmentation node -> node that shows and keeps its strokes.
 STROKES_ROLE = PREFIX + "Strokes"

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
-from ..geometry import padded_box
+from ..geometry import box_around, padded_box
 from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
+from ..resolution import is_any_of
 from .accept import accept_changes
 from .blend import BlendedLogits, Distances, network_labels, slabs
 from .clusters import clusters_of
@@ -93,7 +94,7 @@ class Decoder:
     def _walk_cluster(self, rows: np.ndarray, should_cancel: ShouldCancel) -> None:
         task, lengths, device = self._task, self._task.lengths, self._device
         reach_mm = lengths.walker_reach * float(task.stretch[rows].max())
-        box = padded_box(_box_around(task.seeds[rows]), reach_mm, task.spacing, task.labels.shape)
+        box = padded_box(box_around(task.seeds[rows]), reach_mm, task.spacing, task.labels.shape)
         fresh_near = self._distance(rows, box, lengths.walker_reach)
         inside = np.flatnonzero(_within(task.seeds, box))
         near = self._distance(inside, box, lengths.blend_limit)
@@ -114,7 +115,7 @@ class Decoder:
         # Fixed: what is too far away, what is locked, and what is given.
         free = fresh_near <= lengths.walker_reach
         if task.locked:
-            free &= torch.as_tensor(~np.isin(present, sorted(task.locked)), device=device)
+            free &= torch.as_tensor(~is_any_of(present, task.locked), device=device)
         fixed = ~free
         fixed[local] = True
         prior[(slice(None), *local)] = rows_of_given.float()
@@ -167,12 +168,8 @@ def unprotected_labels(
     for slab in slabs(tuple(slice(0, n) for n in labels.shape)):
         raise_if_cancelled(should_cancel)
         answer[slab] = network_labels(grid, tuned, slab)
-    kept = np.isin(answer, sorted(locked)) | np.isin(labels, sorted(locked))
+    kept = is_any_of(answer, locked) | is_any_of(labels, locked)
     return np.where(kept, labels, answer)
-
-
-def _box_around(voxels: np.ndarray) -> Box:
-    return tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
 
 
 def _within(voxels: np.ndarray, box: Box) -> np.ndarray:

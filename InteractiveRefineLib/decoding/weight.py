@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..backbone.grid import NetworkGrid
-from ..geometry import padded_box
+from ..geometry import box_around, padded_box
 from .blend import Distances, blend_weight
 from .distance import StrokeDistance
 
@@ -35,7 +35,7 @@ def tuned_weight(
     weight = torch.zeros(grid.shape) if trust is None else torch.from_numpy(trust.astype(np.float32))
     if not len(strokes):
         return weight
-    around = tuple(slice(int(a), int(b) + 1) for a, b in zip(strokes.min(axis=0), strokes.max(axis=0)))
+    around = box_around(strokes)
     box = padded_box(around, lengths.blend_limit * float(stretch.max()), spacing, grid.image_shape)
     distance = StrokeDistance(
         strokes, box, spacing, lengths.blend_limit, stretch, coarse_mm=_LATTICE * lengths.blend_sigma
