@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .backbone.grid import plan_grid
-from .backbone.intensity import normalize
 from .backbone.load import Backbone
+from .backbone.outputs import ClassLogits
+from .backbone.preprocessing import rounded_spacing
 from .decoding.blend import Distances, network_labels, slabs
 from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow, standardized
 from .decoding.reach import Doubt
@@ -36,12 +36,11 @@ class ImageFrame:
 
     def __init__(self, volume: Volume, backbone: Backbone) -> None:
         _check_image(volume, backbone)
-        self.order = AxisOrder.toward(volume.geometry, backbone.config.codes_by_tensor_axis)
+        self.order = AxisOrder.toward(volume.geometry, backbone.preprocessing.codes_by_tensor_axis(volume.geometry))
         self.image = self.order.apply(volume.channels)
         self.geometry = self.order.apply_geometry(volume.geometry)
         self.shape = self.geometry.shape
-        # Rounded, for an oblique header turns 1 mm into 1.0000000000000002 mm, and grids derived from it jump.
-        self.spacing = tuple(float(f"{s:.5g}") for s in self.geometry.spacing_kji)
+        self.spacing = rounded_spacing(self.geometry)
 
     def voxels(self, flat: np.ndarray, user_shape: tuple[int, int, int]) -> np.ndarray:
         """Frame indices (N, 3) of flat indices into the user's (K, J, I) array."""
@@ -68,6 +67,7 @@ class NetworkState:
 
     Attributes:
         frame: the image.
+        to_classes: the network's output channels (..., channels) to class logits (..., classes).
         grid: where the network's grid lies.
         part: the tuned part.
         logits: (classes, *grid shape) initial class logits, background first.
@@ -90,11 +90,9 @@ class NetworkState:
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:
         self.frame, self.device = frame, device
-        config = backbone.config
-        self._has_background = config.activation == "softmax"
-        self.grid = plan_grid(config, frame.image, frame.spacing)
+        self.to_classes = ClassLogits(backbone.config)
         with torch.no_grad():
-            image = torch.from_numpy(normalize(frame.image, config.intensity)).to(device)
+            image, self.grid = backbone.preprocessing(frame.image, frame.geometry, device)
             network = prepare(backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel)
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.
@@ -115,21 +113,10 @@ class NetworkState:
             self.labels[slab] = network_labels(self.grid, self.logits, slab)
         self.lengths = Distances.for_image(frame.shape, frame.spacing)
 
-    def to_classes(self, output: torch.Tensor) -> torch.Tensor:
-        """Output channels (..., channels) to class logits (..., classes).
-
-        A sigmoid network has no background channel: its background logit is 0, so that a class wins exactly where
-        its probability exceeds one half.
-        """
-        if self._has_background:
-            return output
-        return torch.cat([torch.zeros_like(output[..., :1]), output], dim=-1)
-
     def _nearest_image_voxels(self) -> tuple[np.ndarray, ...]:
         index = []
         for axis in range(3):
-            crop, n = self.grid.crop[axis], self.grid.shape[axis]
-            center = (np.arange(n) + 0.5) * (crop.stop - crop.start) / n - 0.5 + crop.start
+            crop, center = self.grid.crop[axis], self.grid.image_positions(axis)
             index.append(np.clip(np.round(center).astype(np.int64), crop.start, crop.stop - 1))
         return np.ix_(*index)
 

@@ -8,7 +8,8 @@ from ..segmentation import Segment
 
 CROPS = ("none", "foreground", "body")
 INTENSITY_RULES = ("none", "window", "percentile-zscore", "percentile-scale")
-ACTIVATIONS = ("softmax", "sigmoid")
+ACTIVATIONS = ("softmax", "sigmoid", "regions")
+PADDINGS = ("edge", "zero-centered")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class BackboneConfig:
 
     Attributes:
         classes: one segment per output class except background; `label` is its value in label maps.
-        channel_labels: the label of every output channel, in channel order.
+        channel_labels: the label of every output channel, in channel order; several channels may share one, and 0
+            ignores a channel.
         axis_codes: directions toward which the image axes I, J, K increase when the network sees them.
         tensor_axes: order of the network's spatial tensor axes, "KJI" (usual) or "IJK".
         spacing: voxel size in mm along I, J, K the network expects, or None for the image's own.
@@ -49,6 +51,7 @@ class BackboneConfig:
         patch_size: sliding-window size along I, J, K, or None for the whole image at once.
         overlap: of neighboring windows, 0 to <1.
         divisible_by: every side of the network's input is padded to a multiple of it.
+        padding: "edge" repeats the last voxels beyond the end, "zero-centered" adds zeros on both sides (nnU-Net).
         model: {"torchscript": file} or {"factory": "module:function", "weights": file}.
     """
 
@@ -67,6 +70,7 @@ class BackboneConfig:
     patch_size: tuple[int, ...] | None = None
     overlap: float = 0.5
     divisible_by: int = 1
+    padding: str = "edge"
     model: dict[str, str] = field(default_factory=dict)
     license: str = ""
 

@@ -21,17 +21,22 @@ class NetworkGrid:
     """The network's voxel grid over a crop of the image; both in the order of the network's tensor axes.
 
     Along each axis network index n and image index i are related by
-    ``i = (n + 0.5) * crop_size / shape - 0.5 + crop_start`` (no corner alignment).
+    ``i = (n + 0.5) * crop_size / shape - 0.5 + crop_start`` (no corner alignment), or by ``i = first + n * step``
+    where another tool laid the grid out in its own way.
 
     Attributes:
         image_shape: the image's shape.
         crop: the box of the image that the network sees.
         shape: the network grid's shape over that box (before padding for divisibility).
+        lines: (first, step) per axis, in image voxels, or None for a grid that fills the crop.
+        nearest: per axis, whether fields are read at the nearest node instead of being interpolated.
     """
 
     image_shape: tuple[int, int, int]
     crop: Box
     shape: tuple[int, int, int]
+    lines: tuple[tuple[float, float], ...] | None = None
+    nearest: tuple[bool, bool, bool] = (False, False, False)
 
     def to_network(self, image: torch.Tensor) -> torch.Tensor:
         """Resample an image (C, *image_shape) linearly to the network grid, (C, *shape) float32."""
@@ -42,8 +47,15 @@ class NetworkGrid:
 
     def axis_positions(self, axis: int, index: np.ndarray) -> np.ndarray:
         """Continuous network indices of image indices along one axis, clamped to the network grid."""
-        start, stop = self.crop[axis].start, self.crop[axis].stop
-        position = (np.asarray(index, dtype=np.float64) - start + 0.5) * (self.shape[axis] / (stop - start)) - 0.5
+        index = np.asarray(index, dtype=np.float64)
+        if self.lines is None:
+            start, stop = self.crop[axis].start, self.crop[axis].stop
+            position = (index - start + 0.5) * (self.shape[axis] / (stop - start)) - 0.5
+        else:
+            first, step = self.lines[axis]
+            position = (index - first) / step
+        if self.nearest[axis]:
+            position = np.floor(position + 0.5)
         return np.clip(position, 0, self.shape[axis] - 1)
 
     def positions(self, index: np.ndarray) -> np.ndarray:
@@ -62,8 +74,11 @@ class NetworkGrid:
 
     def image_positions(self, axis: int) -> np.ndarray:
         """Continuous image indices of all nodes along one axis."""
+        if self.lines is not None:
+            first, step = self.lines[axis]
+            return first + np.arange(self.shape[axis]) * step
         start, stop = self.crop[axis].start, self.crop[axis].stop
-        return (np.arange(self.shape[axis]) + 0.5) * ((stop - start) / self.shape[axis]) - 0.5 + start
+        return (np.arange(self.shape[axis]) + 0.5) * (stop - start) / self.shape[axis] - 0.5 + start
 
     def sample_box(self, field: torch.Tensor, box: Box) -> torch.Tensor:
         """Linear interpolation of a field (C, *shape) at all image voxels of `box`, (C, *box shape) float32."""
@@ -80,14 +95,15 @@ class NetworkGrid:
 
 
 def flat_axis(config: BackboneConfig, shape: tuple[int, int, int]) -> int | None:
-    """The axis of one voxel that a 2-D network does not have; None for a 3-D network.
+    """The axis that a 2-D network does not have, along which it runs slice by slice; None for a 3-D network.
 
-    It is K where the slice lies as the axis codes say, another axis e.g. for a coronal slice and codes "LPS".
+    It is K, the third of the axis codes; another axis for a single slice that lies otherwise, e.g. for a coronal slice
+    and codes "LPS".
     """
     if config.dimensions == 3:
         return None
     usual = config.tensor_axes.index("K")
-    return usual if shape[usual] == 1 else shape.index(1)
+    return shape.index(1) if shape[usual] > 1 and 1 in shape else usual
 
 
 def by_image_axis(config: BackboneConfig, along_ijk: tuple, shape: tuple[int, int, int]) -> tuple:
@@ -107,7 +123,7 @@ def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, f
         spacing: mm along A0, A1, A2.
 
     Raises:
-        BackboneError: a 2-D network and a 3-D image, or the reverse.
+        BackboneError: a 3-D network and a single slice.
         InputError: the crop rule finds nothing in the image.
     """
     shape = tuple(int(n) for n in image.shape[1:])
@@ -118,11 +134,6 @@ def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, f
             f"The backbone {config.name!r} is a 3-D network, but the image is a single slice "
             f"({size} voxels). Choose a 2-D backbone or load the whole volume."
         )
-    if config.dimensions == 2 and not flat:
-        raise BackboneError(
-            f"The backbone {config.name!r} is a 2-D network, but the image is a volume of "
-            f"{size} voxels. Choose a 3-D backbone or a single slice."
-        )
     crop = _crop_box(config, image)
     sizes = tuple(s.stop - s.start for s in crop)
     if config.spatial_shape is not None:
@@ -132,6 +143,9 @@ def plan_grid(config: BackboneConfig, image: np.ndarray, spacing: tuple[float, f
         grid = tuple(1 if n == 1 else max(1, round(n * s / t)) for n, s, t in zip(sizes, spacing, target))
     else:
         grid = sizes
+    slices = flat_axis(config, shape)
+    if slices is not None:  # each slice is seen as it is, however far the next one lies
+        grid = tuple(sizes[a] if a == slices else n for a, n in enumerate(grid))
     return NetworkGrid(shape, crop, grid)
 
 

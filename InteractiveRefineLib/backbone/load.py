@@ -15,6 +15,7 @@ import torch
 
 from ..errors import BackboneError
 from .config import BackboneConfig
+from .preprocessing import ConfigPreprocessing, Preprocessing
 from .read_config import FOLDER_LAYOUT, read_config
 
 
@@ -26,11 +27,18 @@ class Backbone:
         config: what backbone.json says.
         network: maps (1, channels, *spatial) float32 to logits (1, classes, *spatial); in eval mode.
         folder: where it was loaded from.
+        own_preprocessing: what is done to an image first, where that is not what `config` describes.
     """
 
     config: BackboneConfig
     network: torch.nn.Module
     folder: Path
+    own_preprocessing: Preprocessing | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From an image to the network's input."""
+        return self.own_preprocessing or ConfigPreprocessing(self.config)
 
     @property
     def n_parameters(self) -> int:

@@ -35,12 +35,17 @@ class TunedPart(Protocol):
 
 
 class Blend:
-    """Windows with their normalized blending weights on the padded grid."""
+    """Windows with their normalized blending weights on the padded grid; `before` voxels of it precede the grid."""
 
     def __init__(
-        self, windows: list[Window], weights: torch.Tensor, padded: tuple[int, int, int], shape: tuple[int, int, int]
+        self,
+        windows: list[Window],
+        weights: torch.Tensor,
+        padded: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        before: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        self.windows, self.weights, self.padded, self.shape = windows, weights, padded, shape
+        self.windows, self.weights, self.padded, self.shape, self.before = windows, weights, padded, shape, before
         self.size = tuple(weights.shape)
         self._total = torch.zeros(padded, device=weights.device)
         for window in windows:
@@ -48,7 +53,7 @@ class Blend:
 
     def merge(self, outputs: Callable[[int], torch.Tensor]) -> torch.Tensor:
         """Blend `outputs(i)` (C, *window size) of all windows into (C, *shape)."""
-        crop = (slice(None), *(slice(0, n) for n in self.shape))
+        crop = (slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.shape)))
         if len(self.windows) == 1:
             return outputs(0)[crop]
         merged = None
@@ -59,13 +64,18 @@ class Blend:
             merged[(slice(None), *window.slices(self.size))] += output * self.weights
         return (merged / self._total)[crop]
 
-    def covering(self, voxels: np.ndarray, i: int) -> tuple[np.ndarray, torch.Tensor]:
-        """Which of `voxels` (N, 3) window i covers (their row numbers) and its normalized weight there."""
-        local = voxels - np.array(self.windows[i].start)
+    def covering(self, voxels: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+        """Which grid voxels (N, 3) window i covers.
+
+        Returns:
+            their row numbers (M,), their indices (M, 3) inside the window, and its normalized weight (M,) there.
+        """
+        padded = voxels + np.array(self.before)
+        local = padded - np.array(self.windows[i].start)
         rows = np.flatnonzero(((local >= 0) & (local < np.array(self.size))).all(axis=1))
-        local, where = local[rows], voxels[rows]
-        weight = self.weights[tuple(local.T)] / self._total[tuple(where.T)]
-        return rows, weight
+        local = local[rows]
+        weight = self.weights[tuple(local.T)] / self._total[tuple(padded[rows].T)]
+        return rows, local, weight
 
 
 def corners(positions: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,11 +132,10 @@ class ConvolutionPart:
         n_features = self._features[0].shape[0]
         offsets = [np.arange(k) - k // 2 for k in self._kernel]
         out = torch.zeros((len(voxels), n_features, int(np.prod(self._kernel))), device=self._features[0].device)
-        for i, window in enumerate(self._blend.windows):
-            rows, weight = self._blend.covering(voxels, i)
+        for i in range(len(self._blend.windows)):
+            rows, local, weight = self._blend.covering(voxels, i)
             if not len(rows):
                 continue
-            local = voxels[rows] - np.array(window.start)
             features = self._features[i]
             flat_features = features.reshape(n_features, -1)
             rows_t = torch.as_tensor(rows, device=out.device)
@@ -193,10 +202,10 @@ class TapePart:
     def _at_voxels(self, voxels: np.ndarray) -> LogitsAt:
         """Logits at grid voxels (N, 3), near them only where that gives the initial logits for less work."""
         covering = []
-        for i, window in enumerate(self._blend.windows):
-            rows, weight = self._blend.covering(voxels, i)
+        for i in range(len(self._blend.windows)):
+            rows, local, weight = self._blend.covering(voxels, i)
             if len(rows) or (i == 0 and not len(voxels)):  # one window at least, which tells the channels
-                covering.append((i, rows, voxels[rows] - np.array(window.start), weight))
+                covering.append((i, rows, local, weight))
         near = {i: self._near(self._tapes[i], local) for i, _, local, _ in covering}
         if any(near.values()):
             merged = self._merged(len(voxels), covering, near)

@@ -84,7 +84,7 @@ def prepare(
     """Run the network once over the image's network grid.
 
     Args:
-        image: (channels, *image shape) normalized intensities in the order of the tensor axes, on the device.
+        image: (channels, *grid shape) what the network shall see, in the order of the tensor axes, on the device.
         layers: how many of the last layers will be tuned.
 
     Raises:
@@ -96,9 +96,11 @@ def prepare(
     runner = _Runner(backbone, grid.shape)
     patch = by_image_axis(config, config.patch_size, grid.shape) if config.patch_size else None
     padded = padded_shape(grid.shape, config.divisible_by, patch, runner.flat_axis)
-    resampled = _pad_with_edge(grid.to_network(image), padded)
-    size = patch or padded
-    blend = Blend(plan_windows(padded, size, config.overlap), blend_weights(size).to(device), padded, grid.shape)
+    before = tuple((n - m) // 2 if config.padding == "zero-centered" else 0 for n, m in zip(padded, grid.shape))
+    resampled = _pad(image, padded, before, config.padding)
+    size = tuple(1 if a == runner.flat_axis else n for a, n in enumerate(patch or padded))  # slice by slice
+    windows = plan_windows(padded, size, config.overlap)
+    blend = Blend(windows, blend_weights(size).to(device), padded, grid.shape, before)
     parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
     tapes: list[Tape | FrozenPrefix] = []
@@ -230,12 +232,12 @@ def _check_output(config: BackboneConfig, output: torch.Tensor, inputs: torch.Te
         )
 
 
-def _pad_with_edge(image: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
-    extra = [n - m for n, m in zip(shape, image.shape[1:])]
-    if not any(extra):
+def _pad(image: torch.Tensor, shape: tuple[int, int, int], before: tuple[int, int, int], padding: str) -> torch.Tensor:
+    after = [n - m - b for n, m, b in zip(shape, image.shape[1:], before)]
+    if not any(after) and not any(before):
         return image
-    pads = [0, extra[2], 0, extra[1], 0, extra[0]]
-    return F.pad(image[None], pads, mode="replicate")[0]
+    pads = [side for axis in (2, 1, 0) for side in (before[axis], after[axis])]
+    return F.pad(image[None], pads, mode="replicate" if padding == "edge" else "constant")[0]
 
 
 def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:

@@ -200,9 +200,10 @@ def test_a_3d_network_refuses_a_single_slice(axes, size):
         plan_grid(a_config(tensor_axes=axes), np.zeros((1, 1, 6, 8)), (1, 1, 1))
 
 
-def test_a_2d_network_refuses_a_volume():
-    with pytest.raises(BackboneError, match="'test' is a 2-D network, but the image is a volume of 8 x 6 x 4 voxels"):
-        plan_grid(a_config(dimensions=2), IMAGE, (1, 1, 1))
+def test_a_2d_network_sees_a_volume_slice_by_slice_along_k():
+    config = a_config(dimensions=2, spacing=(2.0, 0.5, 1.0))
+    assert flat_axis(config, IMAGE.shape[1:]) == 0
+    assert plan_grid(config, IMAGE, (3, 1, 1)).shape == (4, 12, 4)  # as many slices as the image has
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,16 @@ def test_an_axis_of_one_voxel_is_padded_for_a_3d_network():
     assert prepared(randomized(UNet3d()), 3, noise(1, 1, 6, 8), divisible_by=2).logits.shape == (3, 1, 6, 8)
 
 
-def test_the_image_is_resampled_to_the_networks_grid_first():
-    network, image = randomized(ResidualNet()), noise(1, 4, 6, 10)
-    grid = NetworkGrid((4, 6, 10), (slice(0, 4), slice(2, 6), slice(0, 10)), (8, 4, 5))
-    result = prepare(a_backbone(network, 2), grid, image)
-    assert torch.equal(result.logits, network(grid.to_network(image)[None])[0])
+def test_padding_with_zeros_on_both_sides_puts_the_image_in_the_middle():
+    network, image = randomized(ResidualNet()), noise(1, 3, 4, 5)
+    backbone = a_backbone(network, 2, padding="zero-centered", patch_size=(8, 8, 8))
+    result = prepare(backbone, grid_of((3, 4, 5)), image)
+    padded = torch.nn.functional.pad(image, (1, 2, 2, 2, 2, 3))
+    assert torch.equal(result.logits, network(padded[None])[0, :, 2:5, 2:6, 1:6])
+    voxels = np.array([[0, 0, 0], [2, 3, 4]])
+    at_voxels = result.part.at(voxels)(result.part.initial)
+    assert torch.allclose(at_voxels, result.logits[:, [0, 2], [0, 3], [0, 4]].T, atol=1e-5)
+    assert torch.equal(result.part.everywhere(result.part.initial), result.logits)
 
 
 def test_features_are_what_the_last_layer_sees():

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from InteractiveRefineLib.constraints import Constraints  # noqa: E402
 from InteractiveRefineLib.geometry import Geometry, box_of  # noqa: E402
 from Testing.tests.cli_examples import LIVER, LPS, SHAPE, SPLEEN, scan, truth  # noqa: E402
-from Testing.tests.network_examples import UNet2d  # noqa: E402
+from Testing.tests.network_examples import UNet2d, randomized  # noqa: E402
 from Testing.tests.session_examples import (  # noqa: E402
     EMPTY,
     IN_LIVER,
@@ -416,10 +416,14 @@ class TestUnusableImages:
         with pytest.raises(BackboneError, match="is a 3-D network, but the image is a single slice"):
             session.predict()
 
-    def test_a_volume_and_a_2d_network(self):
-        session = a_session(backbone=a_backbone(UNet2d(classes=3), dimensions=2))
-        with pytest.raises(BackboneError, match="is a 2-D network, but the image is a volume"):
-            session.predict()
+    def test_a_2d_network_answers_for_every_slice_of_a_volume_as_for_that_slice_alone(self):
+        backbone = a_backbone(randomized(UNet2d(classes=3)), dimensions=2)
+        volume = scan()
+        labels = a_session(volume, backbone).predict()
+        for k in (0, 8, 15):
+            alone = a_session(Volume(volume.array[k : k + 1], LPS, "slice"), backbone).predict()
+            assert np.array_equal(labels[k : k + 1], alone)
+        assert len(np.unique(labels)) > 1
 
     def test_a_slice_and_a_2d_network_work(self):
         image = Volume(scan().array[8:9], LPS, "slice")
