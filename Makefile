@@ -41,9 +41,12 @@ clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +
 
+# Files of tests are spread over the cores; at most four processes, for each holds a network and a scan.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # pytest's exit code 5 means that it found no test at all, which must never look like success.
 define run_pytest
-echo "$(PY) -m pytest $(subst ",\",$(1))"; $(PY) -m pytest $(1) || { status=$$?; \
+echo "$(PY) -m pytest $(PARALLEL) $(subst ",\",$(1))"; $(PY) -m pytest $(PARALLEL) $(1) || { status=$$?; \
   if [ $$status -eq 5 ]; then echo "make: pytest found no test to run; that counts as a failure." >&2; fi; \
   exit $$status; }
 endef

@@ -1,4 +1,9 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and how they share the cores."""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes: each, and the workers it starts, on one core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -13,3 +18,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with the longest tests first, so that no process sits idle while another works off the last long one."""
+    longest = {item.path for item in items if item.get_closest_marker("data") and item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in longest)
