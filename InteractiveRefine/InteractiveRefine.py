@@ -218,7 +218,8 @@ class InteractiveRefineLogic(ScriptedLoadableModuleLogic):
         """Correct a segmentation from strokes and write the result, as one undo state.
 
         Args:
-            volumeNode: the scan.
+            volumeNode: the scan; or a list of scans, the network's channels in their order. For one scan, further
+                channels are those chosen in the panel.
             segmentationNode: what is corrected.
             strokesNode: a segmentation painted by hand whose segments are named like those to be corrected,
                 "background" or "not <segment>"; None for the strokes drawn with the effect.

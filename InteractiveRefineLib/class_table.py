@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .class_names import similar
 from .errors import InputError
 from .geometry import Geometry
 from .resample import resample_labels
@@ -22,11 +23,17 @@ class ClassTable:
     Attributes:
         segments: one per class except background, by label.
         n_known: number of classes the network knows, background included: labels below it have logits.
+
+    Args:
+        known: classes of the network, by label.
+        added: classes that it does not know.
     """
 
-    def __init__(self, known: Sequence[Segment]) -> None:
+    def __init__(self, known: Sequence[Segment], added: Sequence[Segment] = ()) -> None:
         self.segments: list[Segment] = list(known)
         self.n_known = len(self.segments) + 1
+        for segment in added:
+            self.add(segment.name, segment)
 
     def __len__(self) -> int:
         """Number of classes, background included."""
@@ -71,6 +78,11 @@ class ClassTable:
         """Name for messages."""
         return "background" if label == 0 else self.segments[label - 1].name
 
+    def _unknown(self, name: str) -> str:
+        meant = similar(name, [s.name for s in self.segments[: self.n_known - 1]])
+        hint = f" If it is the network's {meant!r}, give it that name." if meant else ""
+        return f"The network does not know {name!r}; it is kept and can be corrected too.{hint}"
+
     def adopt(self, current: Segmentation, geometry: Geometry) -> tuple[np.ndarray, list[str]]:
         """Take over a segmentation: match its segments to classes by name, add those the network does not know.
 
@@ -91,7 +103,7 @@ class ClassTable:
             if label is None:
                 label = self.add(segment.name, segment)
                 if self.n_known > 1:
-                    warnings.append(f"The network does not know {segment.name!r}; it is kept and can be corrected too.")
+                    warnings.append(self._unknown(segment.name))
             elif label == 0:
                 continue
             elif not by_number:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import InputError, OutOfMemoryError
 
@@ -19,6 +20,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY)
     )
+
+
+class MemoryWatch(TorchDispatchMode):
+    """Keeps the error of an operation that ran out of memory.
+
+    Where operations are followed one by one (to record them), TorchScript passes on an error without type and text.
+
+    Attributes:
+        error: the first such error, None before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        try:
+            return func(*args, **(kwargs or {}))
+        except Exception as error:
+            if self.error is None and is_out_of_memory(error):
+                self.error = error
+            raise
 
 
 def choose_device(name: str) -> torch.device:

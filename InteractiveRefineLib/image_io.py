@@ -29,11 +29,12 @@ _SHEAR_TOLERANCE = 1e-4
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 
-def read_volume(path: str | os.PathLike) -> Volume:
+def read_volume(path: str | os.PathLike, *, series_as_channels: bool = False) -> Volume:
     """Read an image file, or a folder with one DICOM series.
 
     Args:
         path: DICOM folder or file, .nrrd/.nhdr, .nii/.nii.gz, .mha/.mhd, or .png/.jpg/.tif.
+        series_as_channels: the fourth axis of a NIfTI file counts as channels instead of as time.
 
     Returns:
         Volume of (K, J, I), or (C, K, J, I) for several channels (vector pixels, RGB), in the dtype of the file;
@@ -50,7 +51,7 @@ def read_volume(path: str | os.PathLike) -> Volume:
     if path.is_dir():
         return read_dicom(path)
     if name.endswith(_NIFTI):
-        return read_nifti(path)
+        return read_nifti(path, series_as_channels)
     if name.endswith(_SCANS):
         return _read_scan(path)
     if name.endswith(_PICTURES):

@@ -37,7 +37,9 @@ class ImageFrame:
     def __init__(self, volume: Volume, backbone: Backbone) -> None:
         _check_image(volume, backbone)
         self.order = AxisOrder.toward(volume.geometry, backbone.preprocessing.codes_by_tensor_axis(volume.geometry))
-        self.image = self.order.apply(volume.channels)
+        # Differences of intensities are taken everywhere, which true and false do not have.
+        channels = volume.channels.view(np.uint8) if volume.channels.dtype == np.bool_ else volume.channels
+        self.image = self.order.apply(channels)
         self.geometry = self.order.apply_geometry(volume.geometry)
         self.shape = self.geometry.shape
         self.spacing = rounded_spacing(self.geometry)
@@ -72,7 +74,8 @@ class NetworkState:
         part: the tuned part.
         logits: (classes, *grid shape) initial class logits, background first.
         grid_labels: (*grid shape) initial labels.
-        labels: (*image shape) uint16 initial labels.
+        logit_labels: (*image shape) uint16, the likeliest class of the interpolated logits.
+        labels: (*image shape) uint16 initial labels: the same array, or what the owner's tool makes of the output.
         doubt: of the untuned network.
         similarity_features: (F, *grid shape) standardized intensities and last features.
         lengths: how far strokes act in this image.
@@ -108,10 +111,19 @@ class NetworkState:
             self.similarity_features = standardized(torch.cat(parts))
             self._feature_edges = FeatureEdges(network.features, self.grid) if network.features is not None else None
         whole = tuple(slice(0, n) for n in frame.shape)
-        self.labels = np.empty(frame.shape, dtype=np.uint16)
+        self.logit_labels = np.empty(frame.shape, dtype=np.uint16)
         for slab in slabs(whole):
-            self.labels[slab] = network_labels(self.grid, self.logits, slab)
+            self.logit_labels[slab] = network_labels(self.grid, self.logits, slab)
+        self.labels = self.logit_labels
+        if self.grid.own_channels is not None:
+            label_of = np.array([*backbone.config.channel_labels, 0], dtype=np.uint16)  # the last one is that of -1
+            self.labels = label_of[self.grid.own_channels(network.logits)]
         self.lengths = Distances.for_image(frame.shape, frame.spacing)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the network's last features are known at every voxel of its grid."""
+        return self._feature_edges is not None
 
     def _nearest_image_voxels(self) -> tuple[np.ndarray, ...]:
         index = []

@@ -30,8 +30,13 @@ class _Header:
     mm_per_unit: float
 
 
-def read_nifti(path: Path) -> Volume:
+def read_nifti(path: Path, series_as_channels: bool = False) -> Volume:
     """Read a .nii or .nii.gz file of one image.
+
+    Args:
+        path: of the file.
+        series_as_channels: a fourth axis counts as channels, as in files of the Medical Segmentation Decathlon, whose
+            headers call it time; needs nibabel.
 
     Returns:
         Volume of (K, J, I), or (C, K, J, I) for vector and RGB images. Integers stay integers unless the header
@@ -44,11 +49,14 @@ def read_nifti(path: Path) -> Volume:
     """
     header = _checked_header(path)
     # Header order is I, J, K, time, vector component; more than one time point cannot be refined.
-    if any(n > 1 for n in (*header.shape[3:4], *header.shape[5:])):
+    is_series = any(n > 1 for n in (*header.shape[3:4], *header.shape[5:]))
+    if is_series and not (series_as_channels and all(n == 1 for n in header.shape[4:])):
         raise time_series(path, header.shape)
     try:
         import nibabel
     except ImportError:
+        if is_series:
+            raise time_series(path, header.shape) from None
         return volume_from_itk(read_itk(path), path, header.sform)
     return _read_with_nibabel(nibabel, path, header)
 
@@ -66,10 +74,10 @@ def _read_with_nibabel(nibabel: ModuleType, path: Path, header: _Header) -> Volu
         raise unreadable(path, str(error).splitlines()[0].rstrip(".")) from error
     if data.dtype.kind == "c":
         raise InputError(f"{path} holds complex numbers. Save their magnitude as an image and use that.")
-    data = data.reshape((*data.shape, 1, 1, 1, 1)[:5])  # I, J, K, one time point, vector component
+    data = data.reshape((*data.shape, 1, 1, 1, 1)[:5])  # I, J, K, time point, vector component; one of the last is 1
     if data.dtype.names:  # RGB and RGBA are stored as records; alpha carries no signal
         data = np.concatenate([data[name] for name in data.dtype.names[:3]], axis=4)
-    channels = data[:, :, :, 0].T
+    channels = (data[:, :, :, 0] if data.shape[3] == 1 else data[..., 0]).T
     channels = np.array(channels, dtype=channels.dtype.newbyteorder("="), order="C")  # torch wants it plain
     return make_volume(channels if len(channels) > 1 else channels[0], affine, path)
 

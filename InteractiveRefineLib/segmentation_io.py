@@ -19,12 +19,12 @@ from .volume import Volume
 
 _LARGEST_LABEL = 65535
 _NRRD = (".nrrd", ".nhdr")
-_READABLE = (".seg.nrrd", ".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
+_READABLE = (".seg.nrrd", ".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", ".png", ".tif", ".tiff")
 _WRITABLE = (".seg.nrrd", ".nrrd", ".nii", ".nii.gz")
 
 
 def read_segmentation(path: str | os.PathLike) -> Segmentation:
-    """Read a .seg.nrrd of 3D Slicer or a plain label map (.nrrd, .nii.gz, .mha).
+    """Read a .seg.nrrd of 3D Slicer or a plain label map (.nrrd, .nii.gz, .mha; a gray .png or .tif for a picture).
 
     Returns:
         Segmentation of (K, J, I) uint8 or uint16 labels on the grid of the file, which Slicer may have cropped. A

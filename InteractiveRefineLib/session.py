@@ -26,6 +26,7 @@ from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
 from .stages import Stages
+from .tuning.new_class import learn_new_classes
 from .tuning.run import TuningOutcome, number_of_steps, tune
 from .tuning.setup import tuning_problem
 from .volume import Volume
@@ -66,7 +67,7 @@ class RefineSession:
         self.settings = settings or RefineSettings()
         self._device = choose_device(self.settings.device)
         self._frame = ImageFrame(image, backbone)
-        self._table = ClassTable(backbone.config.classes)
+        self._table = ClassTable(backbone.config.classes, backbone.config.added)
         self._header: dict[str, str] = {}
         self._state: NetworkState | None = None
         self._layers = 0
@@ -76,6 +77,18 @@ class RefineSession:
             self.set_current(current)
         for name in new_classes:
             self.add_class(name)
+
+    def anew(
+        self,
+        settings: RefineSettings | None = None,
+        current: Segmentation | None = None,
+        new_classes: Sequence[str] = (),
+    ) -> RefineSession:
+        """A session on this image and network as if nothing had been done yet, except that the network ran already."""
+        other = RefineSession(self.image, self.backbone, settings, current, new_classes)
+        if other._device == self._device:
+            other._state, other._layers = self._state, self._layers
+        return other
 
     @property
     def classes(self) -> list[Segment]:
@@ -191,11 +204,15 @@ class RefineSession:
             )
             warnings += seeds.warnings
         with stages("tuning") as progress:
+            seeds, learned, notes = learn_new_classes(
+                state, self._present.labels, strokes.wanted, seeds, self._table, self.settings
+            )
+            warnings += notes
             outcome, tuned = self._tune(state, strokes, seeds, progress, should_cancel)
             warnings += outcome.notes if outcome else []
         with stages("decoding") as progress:
             labels, reaches = self._decode(
-                state, strokes, seeds, tuned, set(constraints.locked), progress, should_cancel
+                state, strokes, seeds, tuned, learned, set(constraints.locked), progress, should_cancel
             )
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
@@ -238,6 +255,7 @@ class RefineSession:
         strokes: RoundInput,
         seeds: Seeds,
         tuned: torch.Tensor,
+        learned: dict[int, torch.Tensor],
         locked: set[int],
         progress: Progress,
         should_cancel: ShouldCancel,
@@ -249,7 +267,7 @@ class RefineSession:
         with torch.no_grad():
             decoder, reaches = decoder_of_round(
                 state, self._present, strokes, seeds, tuned,
-                reach=self.settings.reach, n_classes=len(self._table), locked=locked,
+                reach=self.settings.reach, n_classes=len(self._table), locked=locked, learned=learned,
             )  # fmt: skip
             decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")

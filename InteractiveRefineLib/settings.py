@@ -10,6 +10,7 @@ UPDATES = ("protected", "cross-entropy", "paper")
 REACHES = ("automatic", "local", "whole")
 GROWING_RULES = ("chain", "seed")
 GROW_CLASSES = ("new", "all", "none")
+NEW_CLASSES = ("learned", "grown")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class RefineSettings:
         reach: how far from a stroke its class may change: "automatic", "local" or "whole" (structure).
         grow: which classes' strokes are grown by intensity: those the network does not know ("new"),
             "all" or "none".
+        new_class: how a class that the network does not know is told apart: by what the network's features say of its
+            strokes ("learned"), or by intensities alone ("grown").
         growing_rule: "chain" (neighbor against neighbor, the paper's) or "seed" (voxel against its seed).
         threshold: growing's intensity threshold T in the image's units; None derives it from the noise.
         threshold_noise: T as a multiple of the local noise estimate, when `threshold` is None.
@@ -41,6 +44,7 @@ class RefineSettings:
     alpha: float = 0.1
     reach: str = "automatic"
     grow: str = "new"
+    new_class: str = "learned"
     growing_rule: str = "chain"
     threshold: float | None = None
     threshold_noise: float = 2.0
@@ -54,6 +58,7 @@ class RefineSettings:
             ("reach", self.reach, REACHES),
             ("growing_rule", self.growing_rule, GROWING_RULES),
             ("grow", self.grow, GROW_CLASSES),
+            ("new_class", self.new_class, NEW_CLASSES),
         ):
             if value not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")

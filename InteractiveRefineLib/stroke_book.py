@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from .constraints import Constraints
+from .constraints import Constraints, distinct
 from .errors import InputError
 from .geometry import Geometry
 from .resolution import Source
@@ -54,7 +54,7 @@ class Stroke:
             indices = np.empty(0, dtype=np.int64)
         if indices.ndim != 1 or indices.dtype.kind not in "ui":
             raise InputError(f"A stroke's voxels are a list of flat indices, not {indices.dtype} {indices.shape}.")
-        indices = np.unique(indices.astype(np.int64))
+        indices = distinct(indices)
         if len(indices) and indices[0] < 0:
             raise InputError(f"A stroke's voxels are flat indices of 0 or more, not {int(indices[0])}.")
         kind, source = Kind(self.kind), Source(self.source)

@@ -21,7 +21,8 @@ from InteractiveRefineLib.preview import write_preview
 from InteractiveRefineLib.robot import robot_organ_strokes
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import UPDATES, RefineSettings
-from Testing.real_data import chaos_ct, make_backbone_folder, right_kidney_reference, shifted
+from Testing.real_backbones import make_backbone_folder
+from Testing.real_data import chaos_ct, right_kidney_reference, shifted
 
 #: The organ to correct and what is locked, per case.
 CASES = {

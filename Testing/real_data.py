@@ -1,31 +1,16 @@
-"""The shared real scans and real pretrained networks: where they lie, and a backbone folder for each network.
-
-python -m Testing.real_data abdomen my-backbones/abdomen
-"""
+"""The shared real scans: where they lie, and their truth."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from InteractiveRefineLib.image_io import read_volume
 from InteractiveRefineLib.volume import Volume
-
-ABDOMEN_CLASSES = (
-    "background", "spleen", "pancreas", "left kidney", "gallbladder", "esophagus", "liver", "stomach", "duodenum",
-)  # fmt: skip
-_TRUSTED_NETWORKS = {
-    "abdomen": "net_abdomen_ct/allconvunet_tcia_fold1.ts",
-    "hippocampus-full": "net_hippocampus/full.ts",
-    "hippocampus-weak": "net_hippocampus/weak.ts",
-    "hippocampus-miss": "net_hippocampus/miss.ts",
-}
 
 
 def data_folder() -> Path | None:
@@ -41,51 +26,6 @@ def require_data() -> Path:
     if folder is None:
         raise SystemExit("No real data found. Set INTERACTIVE_REFINE_DATA to the folder that holds chaos_ct.")
     return folder
-
-
-def make_backbone_folder(name: str, target: Path, *, missing: str | None = None) -> Path:
-    """Write backbone.json and model.ts of a shared network into `target`.
-
-    Args:
-        name: "abdomen", "hippocampus-full", "hippocampus-weak" or "hippocampus-miss".
-        missing: a class whose output row is zeroed, as if the network had never learned it (abdomen only).
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    network = torch.jit.load(str(require_data() / _TRUSTED_NETWORKS[name]))
-    if name == "abdomen":
-        config = {
-            "name": "Abdomen CT (OBELISK all-conv U-Net, fold 1)",
-            "channels": [{"name": "CT"}],
-            "classes": [{"name": n} for n in ABDOMEN_CLASSES],
-            # The network's array is (x, y, z) with y and z against LPS.
-            "axis_codes": "LAI",
-            "tensor_axes": "IJK",
-            "spatial_shape": [144, 144, 144],
-            "crop": {"mode": "body", "threshold": -300, "fraction": 0.1},
-            "intensity": {"rule": "none"},
-            "license": "MIT (OBELISK); see its LICENSE",
-        }
-    else:
-        config = {
-            "name": name.replace("-", " "),
-            "channels": [{"name": "T1"}],
-            "classes": [{"name": n} for n in ("background", "anterior hippocampus", "posterior hippocampus")],
-            "axis_codes": "RAS",
-            "tensor_axes": "IJK",
-            "crop": {"mode": "none"},
-            "intensity": {"rule": "percentile-zscore", "low": 0.5, "high": 99.5},
-            "divisible_by": 8,
-        }
-    if missing is not None:
-        row = ABDOMEN_CLASSES.index(missing)
-        parameters = dict(network.named_parameters())
-        with torch.no_grad():
-            parameters["conv77U.weight"][row] = 0
-            parameters["conv77U.bias"][row] = 0
-    network.save(str(target / "model.ts"))
-    config.update(format=1, dimensions=3, activation="softmax", model={"torchscript": "model.ts"})
-    (target / "backbone.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    return target
 
 
 def chaos_ct() -> tuple[Volume, np.ndarray]:
@@ -139,18 +79,3 @@ def hippocampus(case: str) -> tuple[Volume, np.ndarray]:
     folder = require_data() / "hippocampus_mr"
     labels = read_volume(folder / "labels" / f"{case}.nii.gz").array
     return read_volume(folder / "images" / f"{case}.nii.gz"), labels.astype(np.uint16)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write one backbone folder and say how to check it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=sorted(_TRUSTED_NETWORKS))
-    parser.add_argument("folder", type=Path)
-    args = parser.parse_args(argv)
-    folder = make_backbone_folder(args.network, args.folder)
-    print(f"Wrote {folder}. Check it with: interactive-refine check-backbone {folder}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -18,7 +18,8 @@ from InteractiveRefineLib.metrics import count_far_changes, dice_per_class
 from InteractiveRefineLib.robot import robot_strokes
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import UPDATES, RefineSettings
-from Testing.real_data import hippocampus, hippocampus_cases, make_backbone_folder
+from Testing.real_backbones import make_backbone_folder
+from Testing.real_data import hippocampus, hippocampus_cases
 
 
 @dataclass

@@ -28,7 +28,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.requireSegments = False  # the panel makes the first ones
         scriptedEffect.showEffectCursorInSliceView = True
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
-        self.panel = self.growingLabel = None
+        self.panel = None
         self.drawing = Drawing(scriptedEffect, self.addStrokes, self.tell)
         self.growingPreview = GrowingPreview(scriptedEffect, lambda: self.controller)
 
@@ -74,15 +74,10 @@ Draw for as many segments as you like, in any slice view, then press Refine.
         return qt.QCursor(qt.Qt.CrossCursor)
 
     def setupOptionsFrame(self):
-        """Build the panel, and the lines that tell what grows from the strokes."""
+        """Build the panel."""
         from .panel import Panel
 
         self.panel = Panel(self)
-        self.growingLabel = qt.QLabel()
-        self.growingLabel.wordWrap = True
-        self.growingLabel.setVisible(False)
-        self.scriptedEffect.addOptionsWidget(self.growingLabel)
-        self.growingPreview.onChanged = self._showGrowing
 
     def setMRMLDefaults(self):
         """Give every parameter its default."""
@@ -174,11 +169,6 @@ Draw for as many segments as you like, in any slice view, then press Refine.
         with controller.undoLink.applying():
             self.scriptedEffect.saveStateForUndo()
             controller.strokes.addStrokes(strokes)
-
-    def _showGrowing(self):
-        lines = self.growingPreview.lines
-        self.growingLabel.text = "\n".join(lines)
-        self.growingLabel.setVisible(bool(lines))
 
     def _nodesChanged(self):
         self.drawing.cancel()

@@ -12,11 +12,8 @@ from InteractiveRefineScene.names import BACKGROUND_COLOR
 from .drag import BoxDrag, BrushDrag
 from .meaning import Meaning, markAsFor
 from .overlay import ViewOverlay
-from .parameters import BACKGROUND, BOX, BRUSH_DIAMETER_MM, INPUT_MODE, MARK_AS, NOT_SEGMENT, Parameters
+from .parameters import BACKGROUND, BOX, BOX_DEPTH_MM, BRUSH_DIAMETER_MM, INPUT_MODE, MARK_AS, NOT_SEGMENT, Parameters
 from .views import geometryInWorld, planeOf, rasAt
-
-#: Parameter: how far a box reaches across its slice in mm; 0 = only this slice.
-BOX_DEPTH_MM = "BoxDepthMm"
 
 #: One step of the keys + and - and of Shift and the mouse wheel.
 _BRUSH_STEP = 1.2
@@ -146,7 +143,7 @@ class Drawing:
         sliceNode = _sliceNode(viewWidget)
         plane, ras = planeOf(sliceNode), rasAt(sliceNode, xy)
         if self._parameters.text(INPUT_MODE) == BOX:
-            return BoxDrag(geometry, plane, ras, self._boxDepth())
+            return BoxDrag(geometry, plane, ras, max(self._parameters.number(BOX_DEPTH_MM), 0.0))
         return BrushDrag(geometry, plane, ras, self._radius())
 
     def _move(self, interactor, viewWidget):
@@ -267,12 +264,6 @@ class Drawing:
 
     def _radius(self):
         return max(self._parameters.number(BRUSH_DIAMETER_MM), 0.0) / 2
-
-    def _boxDepth(self):
-        try:
-            return max(float(self._effect.parameterSetNode().GetAttribute(f"{self._effect.name}.{BOX_DEPTH_MM}")), 0.0)
-        except (TypeError, ValueError):
-            return 0.0
 
 
 def _sliceNode(viewWidget):

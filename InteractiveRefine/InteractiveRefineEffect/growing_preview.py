@@ -104,14 +104,12 @@ class GrowingPreview:
             controller.segmentationNode.GetSegmentation().GetSegment(n).GetName() for n in targets.known + targets.new
         ]
         state, settings = strokes.book.state, self._parameters.settings()
-        return strokes, strokes.node, state, settings, targets, names, locked, _imageName(controller.volumeNode)
+        return strokes, strokes.node, state, settings, targets, names, locked, self._imageName(controller)
 
     def _grow(self, controller, strokes):
-        from InteractiveRefineScene.volumes import readVolume
-
         from .growing import NoiseMemory, growFromStrokes
 
-        volume = readVolume(controller.volumeNode)
+        volume = self._image(controller)
         self._noise = self._noise or NoiseMemory()
         targets = self._targets(controller)
         started = time.monotonic()
@@ -122,19 +120,35 @@ class GrowingPreview:
             self._parameters.settings(),
             lockedMask=self._lockedMask(controller, targets.locked),
             noise=self._noise,
-            imageName=_imageName(controller.volumeNode),
+            imageName=self._imageName(controller),
             shouldCancel=lambda: time.monotonic() - started > _LONGEST_S,
         )
 
+    def _image(self, controller):
+        """The image with all channels; while one has no volume yet, the source volume alone."""
+        from InteractiveRefineLib.errors import InputError
+        from InteractiveRefineScene.volumes import readVolume
+
+        try:
+            return controller.image()
+        except InputError:
+            return readVolume(controller.volumeNode)
+
+    def _imageName(self, controller):
+        from InteractiveRefineScene.scene_image import imageKey
+
+        whole = imageKey(controller.volumeNode, controller.channels, controller.otherVolumes)
+        return repr(whole or imageKey(controller.volumeNode))
+
     def _targets(self, controller):
-        from InteractiveRefineScene.class_mapping import mappingOf
+        from InteractiveRefineScene.class_choice import knownSegments
         from InteractiveRefineScene.locks import lockedSegments
 
         from .growing import Targets
 
         segmentationNode = controller.segmentationNode
         every = segmentationNode.GetSegmentation().GetSegmentIDs()
-        known = mappingOf(segmentationNode, controller.classes)
+        known = knownSegments(segmentationNode, controller.classes)
         return Targets(
             known=tuple(name for name in every if name in known),
             new=tuple(name for name in every if name not in known),
@@ -206,11 +220,6 @@ def goneSentences(segmentation, book):
         return []
     count = sum(1 for stroke in book if stroke.target in gone)
     return [_("{count} strokes belong to a removed segment and take no part.").format(count=count)]
-
-
-def _imageName(volumeNode):
-    image = volumeNode.GetImageData()
-    return f"{volumeNode.GetID()} {image.GetMTime() if image else 0}"
 
 
 def _nameOf(segmentation, target):

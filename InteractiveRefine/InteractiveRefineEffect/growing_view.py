@@ -8,36 +8,25 @@ class GrowingView:
 
     Args:
         slider: the ctkSliderWidget of the threshold.
-        frame: the QWidget below it, for the effect's sentences about growing.
-        effect: has the `growingPreview` and the label `growingLabel`.
+        label: the QLabel for the sentences about growing.
+        preview: the `GrowingPreview`.
         parameters: `Parameters` of the effect.
     """
 
-    def __init__(self, slider, frame, effect, parameters):
-        self._slider, self._frame, self._effect, self._parameters = slider, frame, effect, parameters
-        self._after = None
-
-    def connect(self):
-        """Show the sentences beside what they are about, and be told of new ones; the effect has made its label."""
-        if self._effect.growingPreview.onChanged == self.update:
-            return
-        self._after = self._effect.growingPreview.onChanged
-        self._effect.growingPreview.onChanged = self.update
-        label = getattr(self._effect, "growingLabel", None)
-        if label is not None:
-            self._frame.layout().addWidget(label)
+    def __init__(self, slider, label, preview, parameters):
+        self._slider, self._label, self._preview, self._parameters = slider, label, preview, parameters
+        preview.onChanged = self.update
+        self.update()
 
     def disconnect(self):
         """Be told nothing any more."""
-        if self._effect.growingPreview.onChanged == self.update:
-            self._effect.growingPreview.onChanged = self._after
-        self._after = None
+        self._preview.onChanged = None
 
     def update(self):
         """The preview of growing was computed anew."""
-        if self._after is not None:
-            self._after()
-        threshold = self._effect.growingPreview.threshold
+        lines, threshold = self._preview.lines, self._preview.threshold
+        self._label.text = "\n".join(lines)
+        self._label.setVisible(bool(lines))
         if threshold is not None and self._parameters.flag(names.THRESHOLD_AUTOMATIC):
             # Shown, not stored: it is not the user's choice.
             self._quietly(lambda: self._show(threshold))

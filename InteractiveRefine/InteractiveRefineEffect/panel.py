@@ -8,14 +8,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import parameters as names
-from .backbone_selector import BackboneSelector, setWorkerCommand, workerCommand
-from .class_table_view import ClassTableView, rowsOf
+from .backbone_selector import setWorkerCommand, workerCommand
 from .effect_modifier import EffectModifier
 from .growing_view import GrowingView
+from .network_view import NetworkView
 from .progress_view import ProgressView
 from .proposal_view import ProposalView
 from .qprocess_transport import transportStarter
-from .settings_binding import allBindings
+from .settings_binding import allBindings, showUseful
 
 _UI = Path(__file__).resolve().parent.parent / "Resources" / "UI" / "InteractiveRefinePanel.ui"
 #: Checked against Slicer's main window, Segment Editor, slice and 3D views: none of them uses these.
@@ -30,6 +30,7 @@ class Panel:
     Attributes:
         ui: the widgets by name.
         controller: the `RefineController`.
+        network: the `NetworkView`.
 
     Args:
         effect: the `SegmentEditorEffect`.
@@ -45,13 +46,12 @@ class Panel:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.controller = RefineController(transportStarter(workerCommand), EffectModifier(self._scripted))
         self._bindings = allBindings(self.ui)
-        self._backbones = BackboneSelector(
-            self.ui.backboneComboBox, self.ui.browseButton, self.ui.classesLabel, self._onBackboneChosen
-        )
-        self._table = ClassTableView(self.ui.classTable, self._onClassChosen, self._onLockToggled)
+        self.network = NetworkView(self.ui, self.controller, self._scripted.setParameter, self._onNetworkChosen)
         self._progress = ProgressView(self.ui.progressBar, self.ui.cancelButton)
         self._proposal = ProposalView(self.ui.previewGroupBox, self.ui.changesTable)
-        self._growing = GrowingView(self.ui.thresholdSlider, self.ui.grownFrame, effect, self._parameters)
+        self._growing = GrowingView(
+            self.ui.thresholdSlider, self.ui.growingLabel, effect.growingPreview, self._parameters
+        )
         self._refineTip, self._predictTip = self.ui.refineButton.toolTip, self.ui.predictButton.toolTip
         self._autoTimer = qt.QTimer()
         self._autoTimer.setSingleShot(True)
@@ -98,7 +98,6 @@ class Panel:
 
     def activate(self):
         """The effect was chosen: its strokes are seen."""
-        self._growing.connect()
         self.updateGUIFromMRML()
         self._showStrokes(True)
 
@@ -117,8 +116,7 @@ class Panel:
             button.disconnect("clicked()", slot)
         self.ui.workerCommandLineEdit.disconnect("editingFinished()", self._onWorkerCommand)
         self._growing.disconnect()
-        self._backbones.disconnect()
-        self._table.disconnect()
+        self.network.disconnect()
         for name in ("State", "Progress", "Result", "Message", "Error", "Backbone", "Strokes", "Segments"):
             setattr(self.controller, f"on{name}", lambda *_arguments: None)
         self.controller.cleanup()
@@ -183,22 +181,10 @@ class Panel:
         if self._parameters.flag(names.AUTO_REFINE) and self.controller.hasNewStrokes and not self._whyNotRefine():
             self.onRefine()
 
-    def _onBackboneChosen(self, folder):
-        self._scripted.setParameter(names.BACKBONE, folder)
+    def _onNetworkChosen(self):
+        self.showMessage("")
         self._takeParameters()
         self._update()
-
-    def _onClassChosen(self, segmentId, className):
-        from InteractiveRefineScene.class_mapping import setClass
-
-        setClass(self.controller.segmentationNode, segmentId, className)
-        self._update()
-        self._effect.strokesChanged()
-
-    def _onLockToggled(self, segmentId, locked):
-        from InteractiveRefineScene.locks import setLocked
-
-        setLocked(self.controller.segmentationNode, segmentId, locked)
         self._effect.strokesChanged()
 
     def _onWorkerCommand(self):
@@ -220,6 +206,7 @@ class Panel:
         self._update()
 
     def _onBackbone(self, info):
+        self.network.takeInfo()
         self._update()
         self._effect.strokesChanged()
         worker = self.controller.client.worker
@@ -255,14 +242,14 @@ class Panel:
         from InteractiveRefineLib.errors import InputError
 
         folder = self._parameters.text(names.BACKBONE)
-        self._backbones.show(folder)
+        self.network.showBackbone(folder)
         self.controller.backbone = folder
         try:
             self.controller.settings = self._parameters.settings()
         except InputError as error:  # a scene of another version
             logging.warning("Interactive Refine: %s", error)
             self.showError(str(error))
-        self.ui.thresholdSlider.enabled = not self._parameters.flag(names.THRESHOLD_AUTOMATIC)
+        showUseful(self.ui, self._parameters)
         self.controller.preview.setOpacity(self._parameters.number(names.PREVIEW_OPACITY))
         self.controller.preview.showChanges(self._parameters.flag(names.SHOW_CHANGES))
 
@@ -280,14 +267,13 @@ class Panel:
         ui.networkGroupBox.enabled = not running
         ui.previewGroupBox.enabled = controller.state is State.PREVIEW and controller.proposal is not None
         self._progress.setRunning(running)
-        self._backbones.describe(controller.backbone, controller.info)
-        self._table.show(rowsOf(controller), [entry.name for entry in controller.classes])
+        self.network.update()
 
     def _whyNotRefine(self):
-        return self.controller.whyNotRefine() or self._backbones.whyNot(self.controller.backbone)
+        return self.controller.whyNotRefine() or self.network.whyNot()
 
     def _whyNotPredict(self):
-        return self.controller.whyNotPredict() or self._backbones.whyNot(self.controller.backbone)
+        return self.controller.whyNotPredict() or self.network.whyNot()
 
     def _showStrokes(self, visible):
         if self.controller.strokes is not None:

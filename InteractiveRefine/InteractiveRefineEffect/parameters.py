@@ -13,6 +13,8 @@ STROKE, BOX = "Stroke", "Box"
 MARK_AS = "MarkAs"
 SEGMENT, BACKGROUND, NOT_SEGMENT = "Segment", "Background", "NotSegment"
 BRUSH_DIAMETER_MM = "BrushDiameterMm"
+#: How far a box reaches across its slice in mm; 0 = only this slice.
+BOX_DEPTH_MM = "BoxDepthMm"
 
 SHOW_GROWN = "ShowGrown"
 #: RefineSettings.grow: "new", "all" or "none".
@@ -44,6 +46,7 @@ DEFAULTS = {
     INPUT_MODE: STROKE,
     MARK_AS: SEGMENT,
     BRUSH_DIAMETER_MM: 4.0,
+    BOX_DEPTH_MM: 0.0,
     SHOW_GROWN: 1,
     GROW: "new",
     THRESHOLD_AUTOMATIC: 1,

@@ -67,6 +67,7 @@ def allBindings(ui):
             },
         ),
         _number(names.BRUSH_DIAMETER_MM, ui.brushSlider, "valueChanged(double)"),
+        _number(names.BOX_DEPTH_MM, ui.boxDepthSpinBox, "valueChanged(double)"),
         _choice(names.GROW, ui.growComboBox, _GROW),
         _check(names.SHOW_GROWN, ui.showGrownCheckBox),
         _check(names.THRESHOLD_AUTOMATIC, ui.thresholdAutomaticCheckBox),
@@ -89,6 +90,16 @@ def allBindings(ui):
             ui.deviceComboBox.setCurrentText,
         ),
     ]
+
+
+def showUseful(ui, parameters):
+    """Enable and show what makes sense with the stored parameters."""
+    ui.thresholdSlider.enabled = not parameters.flag(names.THRESHOLD_AUTOMATIC)
+    isBox = parameters.text(names.INPUT_MODE) == names.BOX
+    for widget in (ui.brushLabel, ui.brushSlider):
+        widget.setVisible(not isBox)
+    for widget in (ui.boxDepthLabel, ui.boxDepthSpinBox):
+        widget.setVisible(isBox)
 
 
 def _buttons(name, buttonOf):

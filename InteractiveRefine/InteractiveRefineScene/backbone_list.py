@@ -9,9 +9,12 @@ from pathlib import Path
 from InteractiveRefineLib.errors import RefineError
 from InteractiveRefineLib.resources import embedded_backbone
 from InteractiveRefineLib.segmentation import Segment
+from InteractiveRefineLib.trust import licenses_in
 
 from .translate import _
 
+#: What folders of other kinds hold, which the worker reads: nnU-Net's trained models and MONAI bundles.
+_OTHER_KINDS = ("dataset.json", "plans.json", "configs")
 #: Which folder stands for the network that comes with this program.
 EMBEDDED = ""
 
@@ -24,6 +27,8 @@ class LocalBackbone:
         folder: as the worker is told; "" = the network that comes with this program.
         name: of the network, else of its folder.
         classes: without background; empty when unknown.
+        channels: names of the image channels it wants; empty when unknown.
+        license: of the network, may be empty.
         problem: why nothing is known, as a sentence for the user; "" when something is.
     """
 
@@ -31,6 +36,13 @@ class LocalBackbone:
     name: str
     classes: tuple[Segment, ...] = ()
     problem: str = ""
+    channels: tuple[str, ...] = ()
+    license: str = ""
+    # What only the worker can tell; as in its `BackboneInfo`.
+    kind: str = ""
+    dimensions: int = 0
+    spacing: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def glance(folder: str) -> LocalBackbone:
@@ -48,8 +60,13 @@ def glance(folder: str) -> LocalBackbone:
             Segment(str(entry["name"]), label, _color(entry), tags=dict(entry.get("tags", {})))
             for label, entry in enumerate(entries, start=1)
         )
-        return LocalBackbone(folder, str(described.get("name", path.name)), classes)
+        channels = tuple(str(entry["name"]) for entry in described.get("channels", [{"name": "image"}]))
+        license = str(described.get("license", "")) or "; ".join(licenses_in(path))
+        return LocalBackbone(folder, str(described.get("name", path.name)), classes, "", channels, license)
     except OSError:
+        license = "; ".join(licenses_in(path))
+        if any((path / name).exists() for name in _OTHER_KINDS):
+            return LocalBackbone(folder, path.name or folder, license=license)
         problem = _("{folder} has no readable backbone.json.").format(folder=path)
     except (ValueError, KeyError, TypeError, AttributeError):
         problem = _("{file} does not describe a network.").format(file=path / "backbone.json")

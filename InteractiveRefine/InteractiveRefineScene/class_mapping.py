@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import slicer
 
+from InteractiveRefineLib.class_names import closest
 from InteractiveRefineLib.segmentation import Segment, Segmentation
 
 from .names import CLASS_TAG
@@ -35,7 +36,8 @@ def setClass(segmentationNode, segmentId: str, className: str) -> None:
 def mappingOf(segmentationNode, classes: Sequence[Segment]) -> dict[str, str]:
     """Segment ID -> class name for all segments that stand for one of `classes`; each class at most once.
 
-    The tag decides; a segment without tag is matched by name (any case), then by terminology. Nothing is stored.
+    The tag decides; a segment without tag is matched by name (any case), then by terminology, then by a name that is
+    the same differently written ("Liver_1", "kidney_right"), where only one segment is. Nothing is stored.
 
     Args:
         classes: the network's classes, library `Segment`s.
@@ -64,7 +66,15 @@ def mappingOf(segmentationNode, classes: Sequence[Segment]) -> dict[str, str]:
             found = next((entry for entry in free.values() if isMatch(segment, entry)), None)
             if found is not None:
                 mapping[segmentId] = free.pop(found.name).name
+    mapping.update(_similarNames(segmentation, [s for s in untagged if s not in mapping], list(free)))
     return {segmentId: mapping[segmentId] for segmentId in segmentIdsOf(segmentationNode) if segmentId in mapping}
+
+
+def _similarNames(segmentation, segmentIds: Sequence[str], classNames: Sequence[str]) -> dict[str, str]:
+    """Segment ID -> class name, for names that only one segment and one class share in other words."""
+    found = {s: closest(segmentation.GetSegment(s).GetName(), classNames) for s in segmentIds}
+    claimed = [name for name in found.values() if name is not None]
+    return {s: name for s, name in found.items() if claimed.count(name) == 1}
 
 
 def segmentOf(segmentationNode, className: str, classes: Sequence[Segment]) -> str | None:

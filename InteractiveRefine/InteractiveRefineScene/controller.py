@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from InteractiveRefineLib.errors import RefineError
 
+from .class_choice import acceptProposals, classMapOf
 from .controller_base import ControllerBase, State
 from .node_watch import NodeWatch
 from .proposal_writer import writeProposal
 from .round_request import Round, firstProposalOf, makeRound, proposalOf
+from .scene_image import channelNodes, setChannelNode
 from .scene_state import ClosePurge
 from .translate import _
 
@@ -23,6 +25,8 @@ class RefineController(ControllerBase):
     Attributes:
         settings: `RefineSettings` of the next round.
         backbone: folder of the network as the worker sees it; "" = the one that comes with this program.
+        otherVolumes: volume nodes of the network's channels after the source volume's, in its order; None for those
+            that the scene keeps (see `setChannel`).
         proposal: the `Proposal` that is shown, or None.
         preview: the `PreviewNode` that shows it.
         onState: (state) after every change of it.
@@ -63,8 +67,14 @@ class RefineController(ControllerBase):
             self._abandon(_("Another volume or segmentation was selected, so the result was discarded."))
             self._letGo()
             self._volumeNode, self._segmentationNode = volumeNode, segmentationNode
-            self._watch.watch(self._scene, volumeNode, segmentationNode)
+            self._watchNodes()
         self._findStrokes()
+
+    def setChannel(self, name: str, node) -> None:
+        """Take a volume (None = no more) for a further channel of the network; kept with the source volume."""
+        setChannelNode(self._volumeNode, name, node)
+        self._watchNodes()
+        self._onNodesChanged()
 
     def refine(self) -> None:
         """Ask the worker for a correction from all strokes. While it is at work: stop it and ask anew.
@@ -81,6 +91,10 @@ class RefineController(ControllerBase):
         network's classes; locked segments and structures that the network does not know keep every voxel.
         """
         self._ask(self.whyNotPredict(), withStrokes=False)
+
+    def learnBackbone(self) -> None:
+        """Ask the worker what is in the network's folder; no code of it runs. `onBackbone` tells, or `onError`."""
+        self._talk.learn(self.backbone)
 
     def cancel(self) -> None:
         """Stop the worker after its present step; segments, strokes and a preview shown before stay."""
@@ -154,20 +168,27 @@ class RefineController(ControllerBase):
             self.onError(why)
             return
         self._setState(State.RUNNING)
-        self._talk.ask(self.backbone, lambda info: self._makeRound(info, withStrokes))
+        mapOf = lambda info: classMapOf(self._segmentationNode, info.classes)  # noqa: E731
+        self._talk.ask(self.backbone, mapOf, lambda info: self._makeRound(info, withStrokes))
 
     def _makeRound(self, info, withStrokes: bool) -> Round:
+        image = self.image()
+        self._asked = (self.channels, self._keyOfImage(self.channels))
         made = makeRound(
             self._volumeNode,
-            self._currentImage(),
+            image,
             self._segmentationNode,
             backbone=self.backbone,
             classes=list(info.classes),
+            classMap=info.class_map,
+            added=info.added,
             book=self.strokes.book if withStrokes and self.strokes is not None else None,
             settings=self.settings,
             shown=self.proposal if withStrokes else None,
             memory=self._memory,
         )
+        acceptProposals(self._segmentationNode, self.classes)
+        made.warnings[:0] = self._sceneImage.warnings
         self._told = tuple(self.strokes.book) if made.request.constraints is not None else ()
         return made
 
@@ -228,12 +249,17 @@ class RefineController(ControllerBase):
 
     # Small steps
 
+    def _watchNodes(self) -> None:
+        others = channelNodes(self._volumeNode) if self._volumeNode is not None else []
+        self._watch.watch(self._scene, self._volumeNode, self._segmentationNode, others)
+
     def _letGo(self) -> None:
         """Of the nodes and of all that is known about them."""
         self._watch.stop()
         self._dropStrokes()
         self._volumeNode = self._segmentationNode = None
-        self._image = self._imageKey = None
+        self._sceneImage.forget()
+        self._asked = ((), None)
         self._told = self._shown = ()
         self._memory.clear()
 

@@ -14,11 +14,11 @@ from .backbone_list import glance
 from .preview_node import PreviewNode
 from .round_memory import RoundMemory
 from .round_request import Proposal
-from .scene_key import isStillAsRead, volumeKey
+from .scene_image import SceneImage, imageKey, whyNotChannels
+from .scene_key import isStillAsRead
 from .stroke_node import StrokeNode
 from .strokes_link import StrokesLink
 from .translate import _
-from .volumes import readVolume
 from .worker_talk import WorkerTalk
 
 
@@ -40,6 +40,7 @@ class ControllerBase:
     def __init__(self, startTransport, scene) -> None:
         self.settings = RefineSettings()
         self.backbone = ""
+        self.otherVolumes: tuple | None = None
         self.proposal: Proposal | None = None
         self.preview = PreviewNode()
         self.onState: Callable[[State], None] = _nothing
@@ -59,7 +60,8 @@ class ControllerBase:
         self._told = ()  # the strokes that the worker was told
         self._shown = ()  # those that the preview obeys
         self._glance = None
-        self._image = self._imageKey = None
+        self._sceneImage = SceneImage()
+        self._asked = ((), None)  # channels of the image that the worker was asked about, and its key
 
     @property
     def state(self) -> State:
@@ -102,9 +104,14 @@ class ControllerBase:
         """Classes of `backbone`: as the worker told, before that as its folder says; empty when nobody knows."""
         if self.info is not None:
             return list(self.info.classes)
-        if self._glance is None or self._glance.folder != self.backbone:
-            self._glance = glance(self.backbone)
-        return list(self._glance.classes)
+        return list(self._glanced().classes)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels that `backbone` wants, the source volume's first; empty when nobody knows."""
+        if self.info is not None:
+            return self.info.channels
+        return self._glanced().channels
 
     @property
     def hasNewStrokes(self) -> bool:
@@ -121,8 +128,8 @@ class ControllerBase:
             InputError: no volume or segmentation that could carry strokes.
         """
         if self._link is None:
-            if self.whyNotPredict():
-                raise InputError(self.whyNotPredict())
+            if self._whyNoNodes():
+                raise InputError(self._whyNoNodes())
             self._takeStrokes(StrokeNode.findOrCreate(self._segmentationNode, self._volumeNode))
         return self._link.strokes
 
@@ -139,24 +146,43 @@ class ControllerBase:
 
     def whyNotPredict(self) -> str:
         """Why `predictInitial` would be of no use now, as a sentence for the user; "" when it can be tried."""
+        why = self._whyNoNodes()
+        if why or self.otherVolumes is not None:
+            return why
+        return whyNotChannels(self._volumeNode, self.channels)
+
+    def _whyNoNodes(self) -> str:
         if self._volumeNode is None or self._volumeNode.GetImageData() is None:
             return _("No volume is selected. Select a source volume.")
         if self._segmentationNode is None:
             return _("No segmentation is selected. Select or create one.")
         return ""
 
-    def _isStill(self, held) -> bool:
-        return isStillAsRead(self._scene, self._volumeNode, self._segmentationNode, self._imageKey, held)
+    def image(self):
+        """The library's `Volume` of all channels; the same object as long as it is the same, so it is sent once.
 
-    def _currentImage(self):
-        """The volume as library `Volume`; the same object as long as its voxels are the same, so it is sent once."""
-        key = volumeKey(self._volumeNode)
-        if key != self._imageKey:
-            self._image, self._imageKey = readVolume(self._volumeNode), key
-        return self._image
+        Raises:
+            InputError: a channel has no volume, or one that does not fit.
+        """
+        return self._sceneImage.read(self._volumeNode, self.channels, self.otherVolumes)
+
+    def _glanced(self):
+        if self._glance is None or self._glance.folder != self.backbone:
+            self._glance = glance(self.backbone)
+        return self._glance
+
+    def _keyOfImage(self, channels):
+        if self._volumeNode is None or self._volumeNode.GetImageData() is None:
+            return None
+        return imageKey(self._volumeNode, channels, self.otherVolumes)
+
+    def _isStill(self, held) -> bool:
+        channels, key = self._asked
+        same = key is not None and self._keyOfImage(channels) == key
+        return isStillAsRead(self._scene, self._volumeNode, self._segmentationNode, same, held)
 
     def _findStrokes(self) -> None:
-        if self._link is not None or self.whyNotPredict():
+        if self._link is not None or self._whyNoNodes():
             return
         found = StrokeNode.find(self._segmentationNode, self._volumeNode)
         if found is not None:

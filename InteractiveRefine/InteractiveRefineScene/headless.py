@@ -45,6 +45,8 @@ class Run:
         onFinished: called with this object when it is done.
 
     Args:
+        volumeNode: the scan, or a list of scans: the network's channels in their order, all on the first one's grid
+            in the end.
         segmentationNode: None makes a new one, named after the volume.
         startTransport: starts the worker, see `WorkerClient`.
         later: calls a function once the present callback is over.
@@ -73,6 +75,9 @@ class Run:
         progress: Callable[[int, int, str], None] | None = None,
         editorNode=None,
     ) -> None:
+        others = None
+        if isinstance(volumeNode, (list, tuple)):
+            volumeNode, *others = volumeNode or [None]
         self.outcome = Outcome(segmentationNode or _newSegmentation(volumeNode))
         self.done = False
         self.error: Exception | None = None
@@ -83,6 +88,7 @@ class Run:
         self._editor = _Editor(volumeNode, self.outcome.segmentationNode, editorNode)
         self._controller = controller = RefineController(startTransport, self._editor.modifier)
         controller.backbone, controller.settings = str(backbone), settings or RefineSettings()
+        controller.otherVolumes = tuple(others) if others else None
         controller.setNodes(volumeNode, self.outcome.segmentationNode)
         controller.onState = lambda state: self._later(self._look)
         controller.onResult = self._keep

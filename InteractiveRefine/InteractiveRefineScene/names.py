@@ -11,11 +11,17 @@ STROKES_ROLE = PREFIX + "Strokes"
 PREVIEW_ROLE = PREFIX + "Preview"
 #: Reference role, strokes or preview node -> volume on whose grid it lies.
 VOLUME_ROLE = PREFIX + "Volume"
+#: Reference role, source volume -> volume of a further channel; followed by the channel's name, see `scene_image`.
+CHANNEL_ROLE = PREFIX + "Channel."
 #: Attribute of the strokes node: all strokes, lossless, as JSON.
 STROKES_ATTRIBUTE = PREFIX + "StrokeBook"
 
 #: Tag of a segment: name of the class of the network that it stands for; "" = explicitly none.
 CLASS_TAG = PREFIX + "Class"
+#: Tag of a segment: names of further classes of the network that are merged into it.
+MERGED_TAG = PREFIX + "MergedClasses"
+#: Attribute of the segmentation: names of classes of the network that get no segment.
+IGNORED_ATTRIBUTE = PREFIX + "IgnoredClasses"
 #: Tag of a segment: number of the stroke state that belongs to this state of the segmentation.
 STATE_TAG = PREFIX + "State"
 #: Tag of a segment of a strokes node: what it shows ("class", "not", "grown") and for which segment.

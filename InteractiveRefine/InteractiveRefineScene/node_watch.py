@@ -18,8 +18,12 @@ class NodeWatch:
         self._observed = []
         self._nodes = ()
 
-    def watch(self, scene, volumeNode, segmentationNode):
-        """Watch these nodes, either of which may be None, and no others."""
+    def watch(self, scene, volumeNode, segmentationNode, otherVolumes=()):
+        """Watch these nodes, either of which may be None, and no others.
+
+        Args:
+            otherVolumes: of further channels; one that is removed counts as a change.
+        """
         self.stop()
         self._nodes = tuple(node for node in (volumeNode, segmentationNode) if node is not None)
         if not self._nodes:
@@ -29,14 +33,16 @@ class NodeWatch:
         def onRemoved(_caller, _event, node):
             if any(node is watched for watched in self._nodes):
                 self._onGone()
+            elif any(node is other for other in otherVolumes):
+                self._onChanged()
 
         self._observe(scene, slicer.vtkMRMLScene.NodeRemovedEvent, onRemoved)
-        for node in self._nodes:
+        for node in (*self._nodes, *otherVolumes):
             self._observe(node, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._changed)
-        if volumeNode is not None:
-            self._observe(volumeNode, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self._changed)
+        for node in (*((volumeNode,) if volumeNode is not None else ()), *otherVolumes):
+            self._observe(node, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self._changed)
             # Spacing, origin and directions are the node's own; only this event tells of them.
-            self._observe(volumeNode, vtk.vtkCommand.ModifiedEvent, self._changed)
+            self._observe(node, vtk.vtkCommand.ModifiedEvent, self._changed)
         if segmentationNode is not None:
             segmentation = segmentationNode.GetSegmentation()
             for event in ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved"):

@@ -82,6 +82,8 @@ def makeRound(
     *,
     backbone: str,
     classes: list[Segment],
+    classMap: dict | None = None,
+    added: tuple[str, ...] = (),
     book=None,
     settings: RefineSettings | None = None,
     shown: Proposal | None = None,
@@ -92,7 +94,9 @@ def makeRound(
     Args:
         image: `Volume` of `volumeNode`; the same object for the same voxels, so that it is sent only once.
         backbone: folder of the network as the worker sees it.
-        classes: of that network.
+        classes: of that network, merged and ignored as `classMap` says.
+        classMap: see `RefineRequest.class_map`.
+        added: classes that get a segment with the first segmentation, though the network does not know them.
         book: the strokes; None to let the network segment the image without them.
         shown: a preview: the round continues from it instead of from the segments.
         memory: `RoundMemory` with what earlier rounds left.
@@ -103,7 +107,7 @@ def makeRound(
     current = readSegmentation(segmentationNode, volumeNode)
     mapping = mappingOf(segmentationNode, classes)
     named = withClassNames(current, mapping)
-    table = request_table(classes, named, image.geometry)
+    table = request_table(classes, named, image.geometry, added if book is None else ())
     ids = {segment.id for segment in current.segments}
     # A class of the network may bring an ID of its own, which is no segment's.
     segments = [segment if segment.id in ids else replace(segment, id="") for segment in table.segments]
@@ -113,7 +117,8 @@ def makeRound(
     known = tuple(text for text in table.warnings if text not in warnings)
     settings = settings or RefineSettings()
     if book is None:
-        return Round(RefineRequest(image, backbone, None, settings), segments, before, locked, warnings)
+        request = RefineRequest(image, backbone, None, settings, new_classes=added, class_map=classMap or {})
+        return Round(request, segments, before, locked, warnings)
 
     present = before if shown is None else relabeled(shown.after, shown.segments, segments)
     label_of = {segment.id: segment.label for segment in segments if segment.id}.get
@@ -132,7 +137,7 @@ def makeRound(
     else:
         manual, called = shown.manual, _calledIn(shown, segments)
     request = RefineRequest(
-        image, backbone, constraints, settings, current=sent, manual=manual, called=called, new_classes=new
+        image, backbone, constraints, settings, sent, manual, called, new_classes=new, class_map=classMap or {}
     )
     return Round(request, segments, before, locked, warnings + gone, known)
 

@@ -1,32 +1,23 @@
-"""Whether the scene is still what the worker was asked about: the same volume, and the same voxels in the segments."""
+"""Whether the scene is still what the worker was asked about: the same image, and the same voxels in the segments."""
 
 import numpy as np
 
 from .locks import lockedSegments
 from .segments import readSegmentation
-from .volumes import geometryOf
 
 
-def volumeKey(volumeNode):
-    """A value that changes with the volume, its voxels and its place."""
-    geometry = geometryOf(volumeNode)
-    # VTK never gives a time twice, so another image has another one.
-    modified = volumeNode.GetImageData().GetMTime()
-    return volumeNode.GetID(), modified, geometry.shape, tuple(geometry.ijk_to_ras.ravel())
-
-
-def isStillAsRead(scene, volumeNode, segmentationNode, imageKey, held):
+def isStillAsRead(scene, volumeNode, segmentationNode, isSameImage, held):
     """True when a result may be shown for, or written into, the nodes that it was asked for.
 
     Args:
-        imageKey: `volumeKey` when the worker was asked.
+        isSameImage: the volumes of the image are as they were when the worker was asked.
         held: a `Round` or `Proposal`; its `before` is compared voxel by voxel, as Undo and Redo replace all images of
             the segments without changing a voxel.
     """
     for node in (volumeNode, segmentationNode):
         if node is None or node.GetID() is None or scene.GetNodeByID(node.GetID()) is not node:
             return False
-    if volumeNode.GetImageData() is None or volumeKey(volumeNode) != imageKey:
+    if not isSameImage:
         return False
     # A lock that came later must hold as well; the next round knows it.
     ids = set(segmentationNode.GetSegmentation().GetSegmentIDs())

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from InteractiveRefineLib.errors import RefineError
 from InteractiveRefineLib.worker.client import BackboneInfo, WorkerClient
 from InteractiveRefineLib.worker.failure import CANCELLED
+from InteractiveRefineLib.worker.request import network_key
 
 from .round_request import Round
 from .translate import _
 
-#: Makes the request once the network is known.
+#: Makes the request once the network with its classes as the user wants them is known.
 Make = Callable[[BackboneInfo], Round]
+#: Says, once the network is known, which of its classes are merged or ignored: `RefineRequest.class_map`.
+MapOf = Callable[[BackboneInfo], dict]
 
 
 class WorkerTalk:
@@ -41,7 +44,7 @@ class WorkerTalk:
         self.client.on_error = self._onError
         self._infos: dict[str, BackboneInfo] = {}
         self._asked: Round | None = None  # submitted and still wanted
-        self._next: tuple[str, Make] | None = None
+        self._next: tuple[str, MapOf, Make] | None = None
         self._describing: str | None = None
 
     @property
@@ -50,17 +53,23 @@ class WorkerTalk:
         return self._asked
 
     def info(self, folder: str) -> BackboneInfo | None:
-        """What the worker told about a network; None before it did."""
+        """What the worker told about a network with all its classes; None before it did."""
         return self._infos.get(folder)
 
-    def ask(self, folder: str, make: Make) -> None:
+    def learn(self, folder: str) -> None:
+        """Ask what is in a folder; no code of it runs. `onBackbone` is told, or `onFailure`."""
+        if self._describing != folder:
+            self._describe(folder, {})
+
+    def ask(self, folder: str, mapOf: MapOf, make: Make) -> None:
         """Ask this as soon as it can be asked, instead of whatever was asked before.
 
         Args:
             folder: of the network.
+            mapOf: says which of the network's classes are merged or ignored.
             make: makes the request; a `RefineError` from it goes to `onFailure`.
         """
-        self._next, self._asked = (folder, make), None
+        self._next, self._asked = (folder, mapOf, make), None
         if self.client.busy:
             self.client.cancel()  # its end comes back as an answer that nobody waits for, and then it is our turn
         else:
@@ -94,13 +103,15 @@ class WorkerTalk:
     def _advance(self) -> None:
         if self._next is None or self.client.busy:
             return
-        folder, make = self._next
-        info = self.info(folder)
+        folder, mapOf, make = self._next
+        info, classMap = self.info(folder), {}
+        if info is not None:
+            classMap = mapOf(info)
+            info = self._infos.get(network_key(folder, classMap))
         if info is None:
-            if self._describing != folder:
-                self._describing = folder
+            if self._describing != network_key(folder, classMap):
                 self.onProgress(0, 0, _("Starting the worker"), None)
-                self.client.describe_backbone(folder)
+                self._describe(folder, classMap)
             return
         self._next = None
         try:
@@ -111,12 +122,16 @@ class WorkerTalk:
         self._asked = made
         self.client.submit(made.request)
 
+    def _describe(self, folder: str, classMap: dict) -> None:
+        self._describing = network_key(folder, classMap)
+        self.client.describe_backbone(folder, classMap)
+
     def _onProgress(self, step: int, total: int, message: str, loss: float | None) -> None:
         if self._asked is not None:
             self.onProgress(step, total, message, loss)
 
     def _onBackbone(self, info: BackboneInfo) -> None:
-        self._infos[info.folder] = info
+        self._infos[info.network] = info
         self._describing = None
         self.onBackbone(info)
         self._advance()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class NetworkGrid:
         shape: the network grid's shape over that box (before padding for divisibility).
         lines: (first, step) per axis, in image voxels, or None for a grid that fills the crop.
         nearest: per axis, whether fields are read at the nearest node instead of being interpolated.
+        own_channels: where the owner's tool brings the network's answer back to the image in its own way: from output
+            channels (C, *shape) to the channel of every image voxel, (*image_shape) int64, -1 for none.
     """
 
     image_shape: tuple[int, int, int]
@@ -37,6 +40,7 @@ class NetworkGrid:
     shape: tuple[int, int, int]
     lines: tuple[tuple[float, float], ...] | None = None
     nearest: tuple[bool, bool, bool] = (False, False, False)
+    own_channels: Callable[[torch.Tensor], np.ndarray] | None = field(default=None, compare=False)
 
     def to_network(self, image: torch.Tensor) -> torch.Tensor:
         """Resample an image (C, *image_shape) linearly to the network grid, (C, *shape) float32."""

@@ -15,8 +15,8 @@ from .config import ACTIVATIONS, CROPS, INTENSITY_RULES, BackboneConfig, CropRul
 CONFIG_NAME = "backbone.json"
 FOLDER_LAYOUT = """Expected folder:
   my-backbone/
-    backbone.json   classes, channels, spacing, intensity rule, ... (see the README)
-    model.ts        the network as TorchScript, or a factory with its weights"""
+    backbone.json   classes, channels, spacing, intensity rule, ... (see Docs/bring-your-own-network.md)
+    model.ts        the network as TorchScript; or model.pt2 of torch.export, or a factory with its weights"""
 
 #: Distinct colors for classes whose description names none.
 _COLORS = (
@@ -26,8 +26,13 @@ _COLORS = (
 _KEYS = {
     "format", "name", "dimensions", "channels", "classes", "axis_codes", "tensor_axes", "spacing", "spatial_shape",
     "crop", "intensity", "activation", "patch_size", "overlap", "divisible_by", "model",
-    "license", "made_by", "source", "description",
+    "license", "made_by", "source", "description", "class_map",
 }  # fmt: skip
+
+
+def class_color(label: int) -> tuple[float, float, float]:
+    """The color of a class whose description names none."""
+    return _COLORS[(label - 1) % len(_COLORS)]
 
 
 def read_config(folder: Path) -> BackboneConfig:
@@ -41,6 +46,11 @@ def read_config(folder: Path) -> BackboneConfig:
         raise BackboneError(f"{folder} is not a folder.\n{FOLDER_LAYOUT}")
     if not path.is_file():
         raise BackboneError(f"{folder} has no {CONFIG_NAME}.\n{FOLDER_LAYOUT}")
+    return _Reader(path, read_json(path)).config()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object from a file; BackboneError names the file and what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte-order mark first
     except OSError as error:
@@ -53,7 +63,7 @@ def read_config(folder: Path) -> BackboneConfig:
         raise BackboneError(f"{path} is not valid JSON: {error}. Correct the file.") from error
     if not isinstance(raw, dict):
         raise BackboneError(f"{path} must hold one JSON object, not a {type(raw).__name__}.")
-    return _Reader(path, raw).config()
+    return raw
 
 
 class _Reader:
@@ -177,7 +187,7 @@ class _Reader:
         return tuple(segments), labels
 
     def segment(self, entry: dict[str, Any], label: int) -> Segment:
-        color, tags = entry.get("color", list(_COLORS[(label - 1) % len(_COLORS)])), entry.get("tags", {})
+        color, tags = entry.get("color", list(class_color(label))), entry.get("tags", {})
         if not isinstance(color, list) or len(color) != 3 or not all(_is_number(c) and 0 <= c <= 1 for c in color):
             expected, found = "three numbers from 0 to 1", color
         elif not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
@@ -209,13 +219,18 @@ class _Reader:
             raise self.fail("intensity", "given 'mean' and 'std' > 0 together, with the rule 'window', or neither")
         return IntensityRule(value["rule"], low or 0.0, high or 0.0, mean, std)
 
-    def model(self) -> dict[str, str]:
+    def model(self) -> dict[str, Any]:
         value = self.raw.get("model", {"torchscript": "model.ts"})
-        known = isinstance(value, dict) and set(value) in ({"torchscript"}, {"factory"}, {"factory", "weights"})
-        if known and all(isinstance(v, str) and v for v in value.values()):
-            return dict(value)
+        if isinstance(value, dict):
+            files = {key: v for key, v in value.items() if not (key == "kwargs" and "factory" in value)}
+            known = set(files) in ({"torchscript"}, {"exported"}, {"factory"}, {"factory", "weights"})
+            if known and all(isinstance(v, str) and v for v in files.values()):
+                if not isinstance(value.get("kwargs", {}), dict):
+                    raise self.fail("model", "given 'kwargs' as an object, the factory's arguments by name")
+                return dict(value)
+        examples = '{"torchscript": "model.ts"}', '{"exported": "model.pt2"}'
         example = '{"factory": "network.py:build", "weights": "weights.pt"}'
-        raise self.fail("model", f'{{"torchscript": "model.ts"}} or {example}')
+        raise self.fail("model", f"{examples[0]} or {examples[1]} or {example}")
 
 
 def _is_int(value: Any) -> bool:

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 OUTPUT_ENDINGS = (".seg.nrrd", ".nrrd", ".nii", ".nii.gz")
 
 
-def add_image(parser: argparse.ArgumentParser) -> None:
-    """--image."""
-    parser.add_argument(
-        "--image",
-        required=True,
-        metavar="FILE",
-        help="the scan: a folder with one DICOM series, or a NRRD, NIfTI, MetaImage, PNG or TIFF file",
-    )
-
-
 def add_output(parser: argparse.ArgumentParser) -> None:
     """--output."""
     parser.add_argument(

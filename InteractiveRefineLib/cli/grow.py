@@ -9,6 +9,7 @@ import numpy as np
 from ..segmentation import BACKGROUND_STROKE, Segment, Segmentation
 from ..settings import GROWING_RULES, RefineSettings
 from . import common
+from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
 from .strokes import BACKGROUND_NAME, read_strokes
 
@@ -27,7 +28,7 @@ _WHITE = (1.0, 1.0, 1.0)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    common.add_image(parser)
+    add_image(parser)
     parser.add_argument(
         "--scribbles", required=True, metavar="FILE", help="the strokes: a .seg.nrrd, or a label map (255 = background)"
     )
@@ -72,7 +73,7 @@ def add_growing(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     common.check_segmentation_name(args.output)
-    common.check_outputs([args.output], [args.image, args.scribbles])
+    common.check_outputs([args.output], [*files_of(args.image), args.scribbles])
     settings = RefineSettings(
         threshold=args.threshold,
         threshold_noise=args.threshold_noise,
@@ -80,11 +81,10 @@ def run(args: argparse.Namespace) -> None:
         growing_rule=args.growing_rule,
     )
     from ..growing import grow
-    from ..image_io import read_volume
     from ..noise import estimate_noise_near
     from ..segmentation_io import write_segmentation
 
-    image = read_volume(args.image)
+    image = Images(args.image).combined()
     seeds, classes = read_strokes(args.scribbles, image.geometry)
     spacing = image.geometry.spacing_kji
     threshold = settings.threshold

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import Cancelled, OutOfMemoryError, RefineError
-from . import check_backbone, grow, predict, refine, worker
+from . import batch, check_backbone, grow, predict, refine, worker
 from .interrupt import listening_for_interrupts
 
 PROGRAM = "interactive-refine"
@@ -21,7 +21,8 @@ Every stroke is obeyed, and what nobody complained about is left alone."""
 _EPILOG = f"""\
 Each command explains itself, with an example: {PROGRAM} refine --help
 
-Exit codes: 0 success, 1 unexpected error, 2 an input cannot be used, 3 cancelled, 4 out of memory."""
+Exit codes: 0 success, 1 unexpected error, 2 an input cannot be used, 3 cancelled, 4 out of memory,
+5 some cases of a batch failed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, grow, refine, check_backbone, worker):
+    for module in (predict, grow, refine, batch, check_backbone, worker):
         command = commands.add_parser(
             module.NAME,
             help=module.SUMMARY,
@@ -87,8 +88,8 @@ def _fail(args: argparse.Namespace, error: RefineError) -> int:
     if args.debug:
         traceback.print_exc()
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # Only check-backbone has room for the drawing of the expected folder; elsewhere an error is one line.
-    shown = lines if args.run is check_backbone.run else lines[:1]
+    # Only check-backbone has room for the drawing of the expected folder, and batch for a list; elsewhere it is a line.
+    shown = lines if args.run in (check_backbone.run, batch.run) else lines[:1]
     print(f"{PROGRAM}: error: " + "\n".join(shown), file=sys.stderr)
     return error.exit_code
 

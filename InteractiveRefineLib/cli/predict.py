@@ -6,6 +6,7 @@ import argparse
 
 from . import common
 from .bar import ProgressReport
+from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
 
 NAME = "predict"
@@ -18,7 +19,7 @@ EXAMPLE = "  interactive-refine predict --image ct.nrrd --backbone my-backbone -
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    common.add_image(parser)
+    add_image(parser)
     common.add_network(parser)
     common.add_output(parser)
 
@@ -26,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     common.check_segmentation_name(args.output)
-    common.check_outputs([args.output], [args.image])
-    from ..image_io import read_volume
+    common.check_outputs([args.output], files_of(args.image))
     from ..segmentation_io import write_segmentation
 
-    image = read_volume(args.image)
+    images = Images(args.image)
     backbone = common.load_network(args.backbone)
+    image = images.combined(backbone.config.channels)
     from ..session import RefineSession
     from ..settings import RefineSettings
 

@@ -12,6 +12,7 @@ from ..settings import GROW_CLASSES, REACHES, UPDATES, RefineSettings
 from . import common
 from .bar import ProgressReport
 from .grow import add_growing
+from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
 from .strokes import BACKGROUND_NAME, read_strokes
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ..result import RefinementResult
     from ..segmentation import Segmentation
     from ..session import RefineSession
-    from ..volume import Volume
     from .remote import RemoteSession
 
 NAME = "refine"
@@ -39,7 +39,7 @@ EXAMPLE = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    common.add_image(parser)
+    add_image(parser)
     common.add_network(parser)
     marks = parser.add_argument_group("what is wrong (at least one of these)")
     marks.add_argument(
@@ -122,27 +122,26 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    files = {
-        name: getattr(args, name)
-        for name in ("image", "backbone", "current", "scribbles", "not_scribbles", "points", "boxes")
-    }
+    names = ("image", "backbone", "current", "scribbles", "not_scribbles", "points", "boxes")
+    files = {name: getattr(args, name) for name in names}
+    if len(args.image) == 1:
+        files["image"] = args.image[0]
     if not (args.scribbles or args.not_scribbles or args.points or args.boxes):
         raise InputError("Nothing says what is wrong: give --scribbles, --not-scribbles, --points or --boxes.")
     common.check_segmentation_name(args.output)
     if args.preview and not args.preview.lower().endswith(".png"):
         raise InputError(f"Cannot write {args.preview}: the preview is a .png. Choose such a name.")
     # Refining a segmentation in place is a fair wish: --current may be the output, no other input may.
-    inputs = [name for key, name in files.items() if key not in ("current", "backbone")]
+    inputs = [*files_of(args.image), args.scribbles, args.not_scribbles, args.points, args.boxes]
     common.check_outputs([args.output, args.report, args.preview], inputs)
     settings = settings_from(args)
 
-    from ..image_io import read_volume
     from ..segmentation_io import read_segmentation, write_segmentation
 
-    image = read_volume(args.image)
+    images = Images(args.image)
     current = read_segmentation(args.current) if args.current else None
     with contextlib.ExitStack() as stack:
-        session, network = _session(args, image, settings, current, stack)
+        session, network = _session(args, images, settings, current, stack)
         if current is not None:
             common.warn(f"{args.current}: {sentence}" for sentence in current.warnings)
         constraints = _constraints(args, session)
@@ -157,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
     if args.preview:
         from ..preview import write_preview
 
-        write_preview(args.preview, image, result, session.classes)
+        write_preview(args.preview, session.image, result, session.classes)
     _tell(result)
     for path in filter(None, (args.output, args.report, args.preview)):
         common.say(f"Wrote {path}")
@@ -165,7 +164,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _session(
     args: argparse.Namespace,
-    image: Volume,
+    images: Images,
     settings: RefineSettings,
     current: Segmentation | None,
     stack: contextlib.ExitStack,
@@ -175,12 +174,19 @@ def _session(
         from .remote import RemoteSession
 
         remote = RemoteSession(
-            args.worker, image, args.backbone, settings, current, args.add_class, should_cancel=interrupt_requested
+            args.worker,
+            images.combined,
+            args.backbone,
+            settings,
+            current,
+            args.add_class,
+            should_cancel=interrupt_requested,
         )
         return stack.enter_context(remote), remote.backbone_name
     backbone = common.load_network(args.backbone)
     from ..session import RefineSession
 
+    image = images.combined(backbone.config.channels)
     return RefineSession(image, backbone, settings, current, args.add_class), backbone.config.name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from ..class_table import ClassTable
@@ -23,6 +23,7 @@ class RemoteSession:
 
     Args:
         command: that starts the worker, as the user typed it.
+        image: makes the scan, given the names of the channels that the network needs.
         folder: of the backbone, as the worker sees it; None for the one that comes with the program.
         should_cancel: also while the worker starts.
 
@@ -37,14 +38,13 @@ class RemoteSession:
     def __init__(
         self,
         command: str,
-        image: Volume,
+        image: Callable[[Sequence[str]], Volume],
         folder: str | None,
         settings: RefineSettings,
         current: Segmentation | None = None,
         new_classes: Sequence[str] = (),
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:
-        self.image = image
         self._folder, self._settings, self._current = folder or "", settings, current
         self._new_classes = tuple(new_classes)
         self._answer: BackboneInfo | RefinementResult | PredictResult | None = None
@@ -57,9 +57,10 @@ class RemoteSession:
             self._client.describe_backbone(self._folder)
             info = self._wait(should_cancel)
             self.backbone_name = info.name
+            self.image = image(info.channels)
             self._table = ClassTable(info.classes)
             if current is not None:
-                self._table.adopt(current, image.geometry)
+                self._table.adopt(current, self.image.geometry)
             for name in new_classes:
                 self._table.add(name)
         except BaseException:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
+from ..backbone.sampling import sample_product
 from ..geometry import box_around, padded_box
 from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
 from ..resolution import is_any_of
@@ -25,6 +26,9 @@ from .walker import WalkerProblem, solve_walker
 GAMMA = 12.0
 #: Share of the prior that remains at the strokes.
 GAMMA_FLOOR = 0.1
+#: Largest prior probability of a class that was learned from strokes alone. Believed more, it leaks; without any, the
+#: walker needs more strokes.
+LEARNED_PRIOR = 0.2
 #: Where all classes that no stroke is about stay below this probability together, they take no part in the walk.
 _ABSENT = 0.02
 
@@ -45,6 +49,7 @@ class DecodingInput:
         spacing: mm along the three axes.
         lengths: how far a stroke acts.
         locked: labels that neither gain nor lose a voxel.
+        learned: log-odds (*grid shape) of learned classes that the network does not know, by label.
     """
 
     labels: np.ndarray
@@ -57,6 +62,7 @@ class DecodingInput:
     spacing: tuple[float, float, float]
     lengths: Distances
     locked: frozenset[int] = frozenset()
+    learned: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 class Decoder:
@@ -106,6 +112,10 @@ class Decoder:
         present = task.labels[box]
         classes = sorted({c for pair in self._pairs for c in pair} | set(given.tolist()))
         prior = self._logits.in_box(box, classes, present, task.manual[box]).softmax(dim=0)
+        learned = {c: self._probability(task.learned[c], box) for c in classes if c in task.learned}
+        for label, probability in learned.items():
+            prior *= 1 - LEARNED_PRIOR * probability
+            prior[classes.index(label)] += LEARNED_PRIOR * probability
         if float(prior[-1].max()) < _ABSENT:
             prior = prior[:-1]
         number = torch.full((self._logits.n_classes,), -1, device=device)
@@ -126,7 +136,8 @@ class Decoder:
         if bool(new.any()):
             # The network says nothing for a new class: only where it looks like its seeds may the old answer give
             # way. Otherwise the walker fills the fat between a new kidney and the liver.
-            relax *= resemblance(intensities, tuple(axis[new] for axis in local))
+            likely = [*learned.values()] or [resemblance(intensities, tuple(axis[new] for axis in local))]
+            relax *= torch.stack(likely).amax(dim=0)
         gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
         problem = WalkerProblem(
             intensities, self._edges.factors(), prior[:-1], gamma, fixed, task.spacing,
@@ -141,6 +152,11 @@ class Decoder:
         accepted = accept_changes(present, proposed, self._pairs)
         mask = free.cpu().numpy()
         self.labels[box][mask] = accepted[mask]
+
+    def _probability(self, log_odds: torch.Tensor, box: Box) -> torch.Tensor:
+        """Of a learned class in a box of the image, (*box shape)."""
+        region, positions = self._logits.grid.nodes_around(box)
+        return sample_product(log_odds[region][None], positions)[0].sigmoid_()
 
     def _distance(self, rows: np.ndarray, box: Box, limit_mm: float) -> torch.Tensor:
         """Distance from some seeds, at most a little more than `limit_mm`."""

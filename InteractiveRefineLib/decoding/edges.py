@@ -90,6 +90,8 @@ class FeatureEdges:
 
     def _coarser(self, axis: int) -> bool:
         """True where image voxels are at least as long as the grid's."""
+        if self._grid.lines is not None:
+            return self._grid.lines[axis][1] <= 1
         crop = self._grid.crop[axis]
         return self._grid.shape[axis] >= crop.stop - crop.start
 

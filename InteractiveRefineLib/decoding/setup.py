@@ -27,6 +27,7 @@ def decoder_of_round(
     reach: str,
     n_classes: int,
     locked: set[int],
+    learned: dict[int, torch.Tensor] | None = None,
 ) -> tuple[Decoder, list[Reach]]:
     """The decoder of one round, and the decision of how far each class may follow the tuned network.
 
@@ -35,6 +36,7 @@ def decoder_of_round(
         reach: "automatic", "local" or "whole".
         n_classes: all classes, with those the network does not know.
         locked: labels that neither gain nor lose a voxel.
+        learned: see `DecodingInput`.
     """
     named, nearest = ~strokes.guessed, np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
     tuned_labels = most_likely(tuned).cpu().numpy()
@@ -51,12 +53,13 @@ def decoder_of_round(
         spacing=state.frame.spacing,
         lengths=state.lengths,
         locked=frozenset(locked),
+        learned=learned or {},
     )
     drawn = np.flatnonzero(task.fresh[: len(strokes)])
     weight = tuned_weight(
         state.grid, strokes.voxels[drawn], task.stretch[drawn], task.spacing, task.lengths, joint_trust(reaches)
     )
-    logits = BlendedLogits(state.grid, state.logits, tuned, weight.to(state.device), state.labels, n_classes)
+    logits = BlendedLogits(state.grid, state.logits, tuned, weight.to(state.device), state.logit_labels, n_classes)
     return Decoder(task, logits, state.edges(present.labels, strokes.voxels), state.device), reaches
 
 

@@ -42,7 +42,8 @@ def tuned_weight(
     )
     nodes, index = [], []
     for axis, side in enumerate(box):
-        positions = grid.image_positions(axis)
+        # A node farther outside the image still counts for the voxels at its edge.
+        positions = np.clip(grid.image_positions(axis), -0.999, grid.image_shape[axis] - 0.001)
         reached = np.flatnonzero((positions > side.start - 1) & (positions < side.stop))
         nodes.append(slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0))
         index.append(positions[nodes[axis]])

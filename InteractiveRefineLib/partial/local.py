@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..device import is_out_of_memory
 from .extent import NotLocal, without_extent
 from .program import Call, Program
 from .tape import Tape
@@ -82,6 +83,8 @@ class LocalTape:
             try:
                 found = self.in_tiles(corners, tiles)(values)
             except (RuntimeError, IndexError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
                 raise NotLocal("the tuned layers fix their sizes") from error
         if not is_close(found, output[(0, slice(None), *corners.T)].T):
             raise NotLocal("parts of a window give other logits")
@@ -137,6 +140,8 @@ class LocalTape:
                 try:
                     reached = self._crops.poisoned(size, low, high).run(values).isnan()
                 except (RuntimeError, IndexError, ValueError) as error:
+                    if is_out_of_memory(error):
+                        raise
                     raise NotLocal("the tuned layers fix their sizes") from error
             if list(reached.shape[2:]) != list(size):
                 raise NotLocal("the tuned layers fix their sizes")

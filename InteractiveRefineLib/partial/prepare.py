@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from ..backbone.config import BackboneConfig
 from ..backbone.grid import NetworkGrid, by_image_axis, flat_axis
 from ..backbone.load import Backbone
-from ..device import is_out_of_memory
+from ..device import MemoryWatch, is_out_of_memory
 from ..errors import BackboneError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .extent import NotLocal
@@ -95,22 +96,26 @@ def prepare(
     backbone.network.to(device)
     runner = _Runner(backbone, grid.shape)
     patch = by_image_axis(config, config.patch_size, grid.shape) if config.patch_size else None
+    patch = tuple(p or n for p, n in zip(patch, grid.shape)) if patch else None
+    step = by_image_axis(config, config.window_step, grid.shape) if config.window_step else None
     padded = padded_shape(grid.shape, config.divisible_by, patch, runner.flat_axis)
-    before = tuple((n - m) // 2 if config.padding == "zero-centered" else 0 for n, m in zip(padded, grid.shape))
+    before = tuple((n - m) // 2 if config.padding.endswith("-centered") else 0 for n, m in zip(padded, grid.shape))
     resampled = _pad(image, padded, before, config.padding)
     size = tuple(1 if a == runner.flat_axis else n for a, n in enumerate(patch or padded))  # slice by slice
-    windows = plan_windows(padded, size, config.overlap)
-    blend = Blend(windows, blend_weights(size).to(device), padded, grid.shape, before)
+    windows = plan_windows(padded, size, config.overlap, step)
+    blend = Blend(windows, blend_weights(size, config.window_blend).to(device), padded, grid.shape, before)
     parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
     tapes: list[Tape | FrozenPrefix] = []
-    notes: list[str] = []
+    note = getattr(backbone.network, "note", None)  # what the user should know of the answer
+    notes: list[str] = [note] if isinstance(note, str) else []
     for i, window in enumerate(blend.windows):
         raise_if_cancelled(should_cancel)
         progress(i, len(blend.windows), "Running the network")
         inputs = resampled[(slice(None), *window.slices(size))]
         if i == 0:
-            tuned_layers, tape = _record_first(runner.runs(inputs), tuned_layers, parameters, notes)
+            find = partial(_last_layers, backbone.network, parameters, layers)
+            tuned_layers, tape = _record_first(runner.runs(inputs), tuned_layers, find, notes)
         else:
             tape = _record(runner.runs(inputs), tuned_layers, notes)
         _check_output(config, tape.output, runner.squeeze(inputs))
@@ -136,11 +141,14 @@ def prepare(
 
 
 def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
+    watch = MemoryWatch()
     try:
         # TorchScript's optimizer would merge equal weights and fuse operations, which hides them from the tape.
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False), watch:
             return network(inputs.clone())  # a network may overwrite its input, which later runs read again
     except Exception as error:
+        if watch.error is not None:
+            raise watch.error from error
         if is_out_of_memory(error) or isinstance(error, RefineError):
             raise
         lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
@@ -164,11 +172,21 @@ def _find_layers(
     for shape in dict.fromkeys((small, size)):
         run = runner.runs(image[(slice(None), *(slice(0, n) for n in shape))])
         try:
-            return last_layers(run, parameters, count)
+            return _last_layers(runner.network, parameters, count, run)
         except BackboneError:
             if shape == size:
                 raise
     raise AssertionError("unreachable")
+
+
+def _last_layers(
+    network: torch.nn.Module, parameters: list[torch.Tensor], count: int, run: Callable[[], Any]
+) -> list[Layer]:
+    """The last layers; of averaged networks those of each, the common ones last."""
+    together = getattr(network, "tuned_together", None) or [parameters]
+    found = [last_layers(run, members, count) for members in together]
+    own = [layer for layers in found for layer in layers if layer.weight is not found[0][-1].weight]
+    return [*own, found[0][-1]]
 
 
 def _parameters(layers: list[Layer]) -> list[torch.Tensor]:
@@ -176,16 +194,21 @@ def _parameters(layers: list[Layer]) -> list[torch.Tensor]:
 
 
 def _record_first(
-    run: Callable[[], Any], layers: list[Layer], parameters: list[torch.Tensor], notes: list[str]
+    run: Callable[[], Any], layers: list[Layer], find: Callable[[Callable[[], Any]], list[Layer]], notes: list[str]
 ) -> tuple[list[Layer], Tape | FrozenPrefix]:
-    """Record a window and see in the same run whether the network took the path that it took at the small size."""
+    """Record a window and see in the same run whether the network took the path that it took at the small size.
+
+    Args:
+        find: finds the last layers by a run.
+    """
     recorded, first_notes = [], []
 
     def record() -> torch.Tensor:
-        recorded.append(_record(run, layers, first_notes))
+        first_notes.clear()
+        recorded[:] = [_record(run, layers, first_notes)]
         return recorded[0].output
 
-    found = last_layers(record, parameters, len(layers))
+    found = find(record)
     if [id(p) for p in _parameters(found)] != [id(p) for p in _parameters(layers)]:
         return found, _record(run, found, notes)
     notes += first_notes
@@ -237,7 +260,8 @@ def _pad(image: torch.Tensor, shape: tuple[int, int, int], before: tuple[int, in
     if not any(after) and not any(before):
         return image
     pads = [side for axis in (2, 1, 0) for side in (before[axis], after[axis])]
-    return F.pad(image[None], pads, mode="replicate" if padding == "edge" else "constant")[0]
+    modes = {"zero-centered": "constant", "reflect-centered": "reflect"}
+    return F.pad(image[None], pads, mode=modes.get(padding, "replicate"))[0]
 
 
 def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..backbone.config import WindowBlend
+
 
 @dataclass(frozen=True)
 class Window:
@@ -34,21 +36,41 @@ def padded_shape(
     return tuple(out)
 
 
-def plan_windows(shape: tuple[int, int, int], patch: tuple[int, int, int], overlap: float) -> list[Window]:
-    """Evenly spread windows of size `patch` that cover `shape` and overlap by at least `overlap` (0 to <1)."""
+def plan_windows(
+    shape: tuple[int, int, int],
+    patch: tuple[int, int, int],
+    overlap: float,
+    fixed_step: tuple[int, int, int] | None = None,
+) -> list[Window]:
+    """Windows of size `patch` that cover `shape`, first axis slowest.
+
+    Args:
+        overlap: without `fixed_step`, windows are evenly spread and overlap by at least this part (0 to <1).
+        fixed_step: windows start at its multiples, the last one is pushed back inside, as MONAI does it.
+    """
     starts = []
-    for n, p in zip(shape, patch):
-        step = max(1, int(p * (1 - overlap) + 1e-6))  # 10 * (1 - 0.8) is 1.999...
-        count = 1 if n <= p else int(np.ceil((n - p) / step)) + 1
-        starts.append([round(i * (n - p) / (count - 1)) if count > 1 else 0 for i in range(count)])
+    for axis, (n, p) in enumerate(zip(shape, patch)):
+        if fixed_step is not None:
+            count = -(-max(0, n - p) // fixed_step[axis]) + 1
+            starts.append([min(i * fixed_step[axis], n - p) for i in range(count)])
+            continue
+        step = max(1.0, p * (1 - overlap))
+        count = 1 if n <= p else int(np.ceil((n - p) / step - 1e-6)) + 1  # 10 * (1 - 0.8) is 1.999...
+        starts.append([round(i * ((n - p) / (count - 1))) if count > 1 else 0 for i in range(count)])
     return [Window(start) for start in itertools.product(*starts)]
 
 
-def blend_weights(patch: tuple[int, int, int]) -> torch.Tensor:
-    """Gaussian weights over a window (float32, maximum 1, sigma = 1/8 of each side), as nnU-Net and MONAI use."""
+def blend_weights(patch: tuple[int, int, int], blend: WindowBlend | None = None) -> torch.Tensor:
+    """Weights over a window (float32), by default the Gaussian that nnU-Net and MONAI use."""
+    blend = blend or WindowBlend()
     weights = torch.ones(patch)
+    if blend.shape == "constant":
+        return weights
     for axis, n in enumerate(patch):
-        position = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
-        line = torch.exp(-0.5 * (position / max(n / 8, 1e-3)) ** 2) if n > 1 else torch.ones(1)
+        center = n // 2 if blend.shape == "nnunet" else (n - 1) / 2
+        position = torch.arange(n, dtype=torch.float32) - center
+        line = torch.exp(-0.5 * (position / max(n * blend.sigma, 1e-3)) ** 2) if n > 1 else torch.ones(1)
         weights = weights * line.view([-1 if a == axis else 1 for a in range(3)])
-    return (weights / weights.max()).clamp_min(1e-4)
+    if blend.shape == "nnunet":  # held as 16-bit numbers up to 10; what those cannot hold is the floor
+        weights = (weights * 10).half().float() / 10
+    return (weights / weights.max() if blend.scaled else weights).clamp_min(blend.floor)

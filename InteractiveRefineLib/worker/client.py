@@ -17,7 +17,7 @@ from . import failure, wire
 from .correspondence import Correspondence
 from .failure import WorkerError
 from .line import Line
-from .messages import backbone_from_fields
+from .messages import backbone_from_fields, holds_from_fields, job_of, progress_from_fields
 from .patience import Deadlines
 from .request import BackboneInfo, PredictResult, RefineRequest, Transport, WorkerInfo
 from .wire import Message, WireError
@@ -54,19 +54,17 @@ class WorkerClient:
 
     How a controller uses it (everything below happens in the caller's thread, nothing blocks):
 
-        client = WorkerClient(transportStarter(...))           # starts nothing yet
-        client.on_progress = lambda step, total, message, loss: ...
-        client.on_result = lambda result: ...                  # RefinementResult, or PredictResult
-        client.on_error = lambda error: ...                    # error.code, str(error); also for "cancelled"
-        client.describe_backbone(folder)                       # -> on_backbone(info), or on_error
+        client = WorkerClient(transportStarter(...))           # starts nothing yet; then set on_progress(step, total,
+                                                               # message, loss), on_result(result), on_error(error)
+        client.describe_backbone(folder, class_map)            # -> on_backbone(info), or on_error
         table = request_table(client.classes, current, image.geometry, new_classes)   # worker/table.py
         constraints = book.toConstraints(table.label_of, locked)
         client.submit(RefineRequest(image, folder, constraints, settings, current, manual, called, new_classes))
                                                                # exactly one of on_result, on_error follows
         client.manual, client.called                           # to be stored with the scene, given back after a reload
         client.segments                                        # table of the last answer: label -> Segment
-        client.cancel()                                        # -> on_error("cancelled"), always within a deadline
-        client.kill()                                          # StartClose, cleanup: no callback follows
+        client.cancel()                                        # -> on_error("cancelled"), always within a deadline;
+                                                               # client.kill(): no callback follows
 
     Args:
         start_transport: starts the worker's process; its argument has `feed`, `transport_closed` and `tick` for the
@@ -91,7 +89,7 @@ class WorkerClient:
         self._letters = Correspondence()
         self._line: Line | None = None
         self._job: _Job | None = None
-        self._questions: dict[int, str] = {}  # backbones to be described, by number
+        self._questions: dict[int, tuple[str, dict]] = {}  # backbones to be described, with class maps, by number
         self._unsent: list[int] = []
         self._n_jobs = 0
 
@@ -137,10 +135,10 @@ class WorkerClient:
         memory = self._letters.memory
         return None if memory is None else (memory.called[0].copy(), memory.called[1].copy())
 
-    def describe_backbone(self, folder: str) -> None:
+    def describe_backbone(self, folder: str, class_map: dict[str, Any] | None = None) -> None:
         """Ask what is in a backbone folder ("" = the library's own); `on_backbone` or `on_error` is told."""
         number = self._next_number()
-        self._questions[number] = folder
+        self._questions[number] = (folder, dict(class_map or {}))
         self._unsent.append(number)
         self._advance()
 
@@ -199,8 +197,6 @@ class WorkerClient:
             cancelling = self._job is not None and self._job.is_cancelled
             self._line.tick(waiting=self.waiting, cancelling=cancelling)
 
-    # -- the way of a request ------------------------------------------------------------------------------------
-
     def _advance(self) -> None:
         """Take every step that can be taken now: start the worker, load the backbone, send the request."""
         if not self.alive:
@@ -211,14 +207,16 @@ class WorkerClient:
         if self.worker is None:
             return
         for number in self._unsent:
-            self._line.send(wire.DESCRIBE, {"job": number, "folder": self._questions[number]})
+            asked = dict(zip(("folder", "class_map"), self._questions[number]))
+            self._line.send(wire.DESCRIBE, {"job": number, **asked})
         self._unsent = []
         job = self._job
         if job is None or job.is_sent or job.is_loading:
             return
-        if self._letters.backbone != job.request.backbone:
+        if self._letters.backbone != job.request.network:
             job.is_loading = True
-            self._line.send(wire.LOAD, {"job": job.number, "folder": job.request.backbone})
+            asked = {"folder": job.request.backbone, "class_map": job.request.class_map}
+            self._line.send(wire.LOAD, {"job": job.number, **asked})
             return
         try:
             frames = self._letters.frames_for(job.number, job.request)
@@ -235,14 +233,16 @@ class WorkerClient:
     def _take(self, message: Message) -> None:
         """Act on one message of the worker."""
         kind, fields, job = message.kind, message.fields, self._job
-        concerned = job is not None and fields.get("job") == job.number
+        concerned = job is not None and job_of(fields) == job.number
         if kind == wire.HELLO:
             self._advance()
         elif kind == wire.BACKBONE:
             self._take_backbone(fields)
         elif kind == wire.PROGRESS and concerned and not job.is_cancelled:
-            self.on_progress(*(fields.get(name) for name in ("step", "total", "message", "loss")))
+            self.on_progress(*progress_from_fields(fields))
         elif kind in (wire.RESULT, wire.PREDICTED) and concerned:
+            if not job.is_sent or (kind == wire.PREDICTED) != (job.request.constraints is None):
+                raise WireError(f"The worker answered {kind!r}, which was not asked for.")
             result = self._letters.answer(message, deliver=not job.is_cancelled)
             if job.is_cancelled:
                 self._fail(failure.cancelled())  # it was done before it heard of the cancel
@@ -253,7 +253,7 @@ class WorkerClient:
             self._take_error(fields)
 
     def _take_backbone(self, fields: dict[str, Any]) -> None:
-        info, number = backbone_from_fields(fields.get("info")), fields.get("job")
+        info, number = backbone_from_fields(fields.get("info")), job_of(fields)
         self.classes = list(info.classes)
         self._questions.pop(number, None)
         if fields.get("loaded"):
@@ -264,12 +264,12 @@ class WorkerClient:
         self._advance()
 
     def _take_error(self, fields: dict[str, Any]) -> None:
-        number = fields.get("job")
+        number = job_of(fields)
         error = WorkerError(str(fields.get("code")), str(fields.get("text")))
         if not number:  # it is about the line itself
             self._line.close(error)
             return
-        self._letters.failed(fields.get("holds") or {})
+        self._letters.failed(holds_from_fields(fields))
         if self._questions.pop(number, None) is not None:
             self.on_error(error)
         elif self._job is not None and number == self._job.number:

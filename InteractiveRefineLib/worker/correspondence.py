@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..constraints import distinct
 from ..errors import InputError
 from ..result import RefinementResult
 from ..segmentation import Segment
@@ -55,8 +56,8 @@ class Correspondence:
 
     @property
     def backbone(self) -> str | None:
-        """Folder of the backbone that the worker holds."""
-        return None if self._backbone is None else self._backbone.folder
+        """Folder and class map of the backbone that the worker holds, as `network_key`."""
+        return None if self._backbone is None else self._backbone.network
 
     def loaded(self, info: BackboneInfo) -> None:
         """The worker loaded a backbone; with another one it forgot the segmentation."""
@@ -124,7 +125,7 @@ class Correspondence:
     def _wanted(self, request: RefineRequest, table: RequestTable, key: str) -> Memory:
         """The segmentation on which the answer is based."""
         remembered = None
-        if self.memory is not None and self._memory_of == (key, request.backbone):
+        if self.memory is not None and self._memory_of == (key, request.network):
             remembered = self.memory.renumbered(table.segments)
         labels, shape = table.labels, request.image.geometry.shape
         if request.called is not None:
@@ -154,7 +155,7 @@ class Correspondence:
 def _checked_called(called: Called, shape: tuple[int, int, int], segments: list[Segment]) -> Called:
     """Sorted by voxel, as int64; InputError when it is no list of voxels and labels."""
     indices, labels = (np.asarray(values, dtype=np.int64).reshape(-1) for values in called)
-    valid = len(indices) == len(labels) and len(np.unique(indices)) == len(indices)
+    valid = len(indices) == len(labels) and len(distinct(indices)) == len(indices)
     if valid and len(indices):
         valid = indices.min() >= 0 and indices.max() < np.prod(shape)
         valid = valid and labels.min() >= 0 and labels.max() <= len(segments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,13 @@ from ..errors import Cancelled, InputError
 from ..progress import Progress, ShouldCancel
 from ..resources import embedded_backbone
 from ..result import RefinementResult
-from ..segmentation import Segmentation
+from ..segmentation import Segment, Segmentation
 from ..settings import RefineSettings
 from ..torch_probe import TorchReport
+from ..trust import code_in
 from ..volume import Volume
 from .memory import Memory, changed
-from .request import BackboneInfo
+from .request import BackboneInfo, network_key
 from .wire import WireError
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Desk:
         self.revision = 0
         self.memory = Memory([])
         self._torch = torch
-        self._backbone: tuple[str, Backbone] | None = None
+        self._backbone: tuple[str, Backbone] | None = None  # with its classes as they were asked for
+        self._loaded: tuple[str, Backbone] | None = None  # as its folder says
+        self._added: tuple[Segment, ...] = ()  # classes that its folder asks for and it does not know
         self._image: tuple[str, Volume] | None = None
         self._session: RefineSession | None = None
         self._device = ""  # of the session
@@ -67,22 +70,34 @@ class Desk:
             raise WireError("No image was sent to the worker.")
         return self._image[1]
 
-    def describe(self, folder: str) -> BackboneInfo:
-        """Read a backbone's description only; BackboneError when it cannot be used."""
-        from ..backbone.read_config import read_config
+    def describe(self, folder: str, class_map: dict[str, Any] | None = None) -> BackboneInfo:
+        """Read a backbone's description only, no code of it runs; BackboneError when it cannot be used."""
+        from ..backbone import describe_backbone
+        from ..backbone.recognize import kind_of
 
-        return _info(folder, read_config(_path(folder)))
+        config = _with_classes(describe_backbone(_path(folder)), class_map)
+        return _info(folder, config, class_map, kind_of(_path(folder)))
 
-    def load(self, folder: str) -> BackboneInfo:
+    def load(self, folder: str, class_map: dict[str, Any] | None = None) -> BackboneInfo:
         """Load a backbone unless it is loaded; BackboneError when it cannot be used."""
-        if self._backbone is None or self._backbone[0] != folder:
+        key = network_key(folder, class_map or {})
+        if self._backbone is None or self._backbone[0] != key:
             from ..backbone import load_backbone
 
             self._drop_session()
             self._backbone = None
-            self._backbone = (folder, load_backbone(_path(folder)))
+            if self._loaded is None or self._loaded[0] != folder:
+                self._loaded = None
+                self._loaded = (folder, load_backbone(_path(folder)))
+            base = self._loaded[1]
+            config = _with_classes(base.config, class_map)
+            # The classes that it does not know come with each request: its labels are counted without them.
+            self._backbone = (key, replace(base, config=replace(config, added=())))
+            self._added = config.added
             self._forget_segmentation()
-        return _info(folder, self._backbone[1].config)
+        backbone = self._backbone[1]
+        config = replace(backbone.config, added=self._added)
+        return _info(folder, config, class_map, backbone.kind, backbone.details)
 
     def set_image(self, key: str, image: Volume) -> None:
         """Work on another image from now on."""
@@ -223,7 +238,22 @@ def _path(folder: str) -> Path:
     return Path(folder).expanduser() if folder else embedded_backbone()
 
 
-def _info(folder: str, config: BackboneConfig) -> BackboneInfo:
+def _with_classes(config: BackboneConfig, class_map: dict[str, Any] | None) -> BackboneConfig:
+    """Its classes merged and ignored as asked for."""
+    if not class_map:
+        return config
+    from ..backbone.class_map import apply_class_map
+
+    return apply_class_map(config, class_map)
+
+
+def _info(
+    folder: str,
+    config: BackboneConfig,
+    class_map: dict[str, Any] | None,
+    kind: str,
+    notes: Sequence[str] = (),
+) -> BackboneInfo:
     warnings = () if folder else ("This small network knows phantoms only and must not be used on patients.",)
     return BackboneInfo(
         folder=folder,
@@ -234,4 +264,9 @@ def _info(folder: str, config: BackboneConfig) -> BackboneInfo:
         spacing=config.spacing,
         license=config.license,
         warnings=warnings,
+        kind=kind,
+        code=tuple(code_in(_path(folder))) if folder else (),
+        notes=tuple(notes),
+        class_map=dict(class_map or {}),
+        added=tuple(segment.name for segment in config.added),
     )

@@ -2,8 +2,8 @@
 
     client                                              worker
     hello     protocol, library                         hello     protocol, library, python, host, torch
-    describe  job, folder                               backbone  job, info, loaded = false
-    load      job, folder                               backbone  job, info, loaded = true
+    describe  job, folder, class_map                    backbone  job, info, loaded = false
+    load      job, folder, class_map                    backbone  job, info, loaded = true
     image     job, key, name, matrix + array            -
     state     job, revision, base, segments, changes    -
     refine    job, settings, constraints                progress  job, step, total, message, loss
@@ -40,6 +40,30 @@ from .wire import ARRAY_TYPES, PROTOCOL_VERSION, WireError
 _ACCOUNT = ("violated_strokes", "loss_curve", "warnings", "timings", "seed", "versions")
 
 
+def job_of(fields: dict[str, Any]) -> int:
+    """Number of the job that a message is about, 0 for the line itself; WireError for anything else."""
+    job = fields.get("job", 0)
+    if not isinstance(job, int) or isinstance(job, bool) or job < 0:
+        raise WireError(f"A message is about the job {str(job)[:50]!r}, which is no number of one.")
+    return job
+
+
+def progress_from_fields(fields: dict[str, Any]) -> tuple[int, int, str, float | None]:
+    """Step, number of steps, what is done, and the loss if there is one; WireError for anything else."""
+    step, total, message, loss = (fields.get(name) for name in ("step", "total", "message", "loss"))
+    if not (_is_whole(step) and _is_whole(total) and isinstance(message, str) and (loss is None or _is_number(loss))):
+        raise WireError("A message about progress cannot be read.")
+    return step, total, message, loss
+
+
+def holds_from_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """What the worker holds after an error; WireError for anything else."""
+    holds = fields.get("holds", {})
+    if not isinstance(holds, dict):
+        raise WireError("An error does not tell what the worker holds.")
+    return holds
+
+
 def segments_to_fields(segments: list[Segment]) -> list[dict[str, Any]]:
     """One JSON object per segment."""
     return [dataclasses.asdict(segment) for segment in segments]
@@ -59,6 +83,8 @@ def segments_from_fields(entries: Any) -> list[Segment]:
         raise WireError(f"A list of segments cannot be read: {type(error).__name__}: {error}.") from error
     if [s.label for s in segments] != list(range(1, len(segments) + 1)):
         raise WireError("Segments need the labels 1, 2, ... in this order.")
+    if any(len(s.color) != 3 for s in segments):
+        raise WireError("A segment's color is three numbers.")
     return segments
 
 
@@ -106,10 +132,25 @@ def backbone_from_fields(entries: Any) -> BackboneInfo:
         spacing = known["spacing"]
         known["classes"] = tuple(segments_from_fields(known["classes"]))
         known["spacing"] = None if spacing is None else tuple(float(s) for s in spacing)
-        known["channels"], known["warnings"] = tuple(known["channels"]), tuple(known["warnings"])
+        known["channels"], known["warnings"] = _texts(known["channels"]), _texts(known["warnings"])
+        for name in ("code", "notes", "added"):
+            known[name] = _texts(known[name])
+        _texts([known[name] for name in ("folder", "name", "license", "kind")])
+        if not isinstance(known["class_map"], dict):
+            raise ValueError("the class map is no object")
+        if known["dimensions"] not in (2, 3):
+            raise ValueError(f"{known['dimensions']} dimensions")
         return BackboneInfo(**known)
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"A backbone's description cannot be read: {type(error).__name__}: {error}.") from error
+
+
+def network_from_fields(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Folder and class map of a network that is asked for; WireError for anything else."""
+    folder, class_map = fields.get("folder"), fields.get("class_map", {})
+    if not isinstance(folder, str) or not isinstance(class_map, dict):
+        raise WireError("A network needs a folder, as a text, and a class map, as an object.")
+    return folder, class_map
 
 
 def hello_fields(library: str) -> dict[str, Any]:
@@ -171,8 +212,8 @@ def result_from_fields(
     try:
         previous = patched(held.labels, fields["previous"], shape, np.uint16, arrays)
         labels = patched(previous, fields["labels"], shape, np.uint16, arrays)
-        account = dict(fields["account"])
-        class_changes = [ClassChange(**entry) for entry in account.pop("changes")]
+        account = _checked_account(fields["account"])
+        class_changes = [_class_change(entry) for entry in fields["account"]["changes"]]
         after = dataclasses.replace(changed(held, fields["memory"], held.segments, shape, arrays), labels=labels)
         result = RefinementResult(
             labels=labels.copy(),
@@ -183,7 +224,7 @@ def result_from_fields(
             grown=patched(None, fields["grown"], shape, np.uint16, arrays),
             **{name: account[name] for name in _ACCOUNT},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WireError(f"A result cannot be read: {type(error).__name__}: {error}.") from error
     return result, after
 
@@ -196,6 +237,39 @@ def predicted_from_fields(
         after = changed(held, fields["memory"], held.segments, shape, arrays)
         if after.labels is None:
             raise WireError("A prediction came without labels.")
-        return PredictResult(after.labels.copy(), list(held.segments), [str(w) for w in fields["warnings"]]), after
-    except (KeyError, TypeError, ValueError) as error:
+        return PredictResult(after.labels.copy(), list(held.segments), list(_texts(fields["warnings"]))), after
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WireError(f"A prediction cannot be read: {type(error).__name__}: {error}.") from error
+
+
+def _checked_account(account: dict[str, Any]) -> dict[str, Any]:
+    """The entries of `_ACCOUNT`; ValueError, KeyError or TypeError where one is not what the user interface expects."""
+    _texts(account["warnings"])
+    _texts([*account["versions"], *account["versions"].values(), *account["timings"]])
+    numbers = [*account["loss_curve"], *account["timings"].values()]
+    if not (all(map(_is_number, numbers)) and _is_whole(account["violated_strokes"]) and _is_whole(account["seed"])):
+        raise ValueError("a count or a measurement is no number")
+    return {name: account[name] for name in _ACCOUNT}
+
+
+def _class_change(entry: dict[str, Any]) -> ClassChange:
+    change = ClassChange(**entry)
+    _texts([change.name, change.reach])
+    if not (_is_whole(change.label) and _is_number(change.added_ml) and _is_number(change.removed_ml)):
+        raise ValueError("a volume is no number")
+    return change
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """`values` when they are a list of texts, else ValueError."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{str(values)[:100]!r} are no texts")
+    return tuple(values)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)

@@ -59,7 +59,8 @@ class Patience:
     def tick(self, *, waiting: bool, greeted: bool, cancelling: bool) -> Verdict:
         """Look at the clock; `waiting`: something is expected, `greeted`: hello was heard."""
         now = self._clock()
-        passed, self._last_tick = min(now - self._last_tick, LONGEST_TICK_S), now
+        # A clock that jumps, in either direction, says nothing of how long somebody listened.
+        passed, self._last_tick = min(max(now - self._last_tick, 0.0), LONGEST_TICK_S), now
         if not waiting:
             self.heard()  # nothing is expected, so that silence means nothing
             return Verdict.WAIT

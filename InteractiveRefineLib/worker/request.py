@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class RefineRequest:
         called: what stroked voxels were called when first refined, as `WorkerClient.called` told them: flat indices
             (N,) int64 into (K, J, I), and labels (N,) int64; None: as after the round before.
         new_classes: names of classes the network does not know; those that exist already are passed over.
+        class_map: which of the network's classes are merged or ignored, see `backbone.class_map`; {} for none.
     """
 
     image: Volume
@@ -39,6 +41,17 @@ class RefineRequest:
     manual: np.ndarray | None = None
     called: tuple[np.ndarray, np.ndarray] | None = None
     new_classes: tuple[str, ...] = ()
+    class_map: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def network(self) -> str:
+        """Which network with which classes is asked for, see `network_key`."""
+        return network_key(self.backbone, self.class_map)
+
+
+def network_key(folder: str, class_map: dict[str, Any]) -> str:
+    """One text for a backbone folder with a class map: the folder alone when the map is empty."""
+    return folder if not class_map else f"{folder}\n{json.dumps(class_map, sort_keys=True)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +76,17 @@ class BackboneInfo:
     Attributes:
         folder: as it was asked for; "" = the network that comes with the library.
         name: of the network.
-        classes: one segment per class except background, by label, with colors.
+        classes: one segment per class except background, by label, with colors; merged and ignored as `class_map` says.
         channels: names of the image channels it needs.
         dimensions: 2 or 3.
         spacing: voxel size in mm along I, J, K that it works on; None for the image's own.
         license: of the network, may be empty.
         warnings: sentences for the user.
+        kind: what kind of folder it is, for people, e.g. "nnU-Net v2 trained model".
+        code: sentences about what in the folder is a program, see `trust.code_in`; empty where there is none.
+        notes: what else there is to know, e.g. which folds were averaged; of a loaded network only.
+        class_map: what was asked for.
+        added: names of classes that the network does not know and its folder asks for; they come as `new_classes`.
     """
 
     folder: str
@@ -79,6 +97,16 @@ class BackboneInfo:
     spacing: tuple[float, ...] | None = None
     license: str = ""
     warnings: tuple[str, ...] = ()
+    kind: str = ""
+    code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    class_map: dict[str, Any] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> str:
+        """See `network_key`."""
+        return network_key(self.folder, self.class_map)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from .messages import (
     backbone_to_fields,
     hello_fields,
     image_from_fields,
+    job_of,
+    network_from_fields,
     require_same_protocol,
     result_to_fields,
     segments_from_fields,
@@ -76,7 +78,7 @@ class Server:
         self._cancelled: set[int] = set()
         self._gone = threading.Event()
         self._finished = threading.Event()
-        self._failed_job = 0
+        self._failed_job: int | None = None
         self._last_progress, self._stage = 0.0, ""
         self._desk: Desk | None = None
 
@@ -126,10 +128,11 @@ class Server:
             self._give_up()
 
     def _hear(self, message: Message) -> None:
+        job = job_of(message.fields)
         if message.kind == wire.PING:
             self._send(wire.PONG)
         elif message.kind == wire.CANCEL:
-            self._cancelled.add(message.fields.get("job"))
+            self._cancelled.add(job)
         else:
             self._messages.put(message)
 
@@ -174,11 +177,10 @@ class Server:
         return True
 
     def _describe(self, desk: Desk, message: Message) -> None:
-        info = desk.describe(str(message.fields.get("folder", "")))
-        self._tell_backbone(message, info, False)
+        self._tell_backbone(message, desk.describe(*network_from_fields(message.fields)), False)
 
     def _load(self, desk: Desk, message: Message) -> None:
-        self._tell_backbone(message, desk.load(str(message.fields.get("folder", ""))), True)
+        self._tell_backbone(message, desk.load(*network_from_fields(message.fields)), True)
 
     def _tell_backbone(self, message: Message, info: Any, loaded: bool) -> None:
         self._send(wire.BACKBONE, {"job": message.fields["job"], "info": backbone_to_fields(info), "loaded": loaded})

@@ -32,7 +32,7 @@ import numpy as np
 
 from ..errors import RefineError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 MAGIC = b"IRW1"
 PREFIX = struct.Struct("<4sIQ")

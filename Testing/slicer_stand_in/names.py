@@ -13,6 +13,7 @@ _EFFECT = "Slicer Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEdi
 _SCRIPTED_EFFECT = "Slicer Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorScriptedEffect.h"
 _FACTORY = "Slicer Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorEffectFactory.h"
 _EDITOR = "Slicer Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h"
+_NODE_BOX = "Slicer Libs/MRML/Widgets/qMRMLNodeComboBox.h"
 _APPLICATION = "Slicer Base/QTCore/qSlicerCoreApplication.h"
 
 #: (source, names), the names as name_scan.py writes them; those of one kind share the prefix before the colon.
@@ -59,6 +60,7 @@ GROUPS = (
         "CTK Libs/Widgets/{ctkSliderWidget,ctkPathLineEdit,ctkCollapsibleButton}.h",
         "signal: valueChanged(double) valueIsChanging(double) currentPathChanged(QString) contentsCollapsed(bool)",
     ),
+    (_NODE_BOX, "signal: currentNodeChanged(vtkMRMLNode*)"),
     (_EDITOR, "signal: currentSegmentIDChanged(QString) segmentationNodeChanged(vtkMRMLSegmentationNode*)"),
     (_FACTORY, "signal: effectRegistered(QString)"),
     ("Slicer Base/QTGUI/qSlicerApplication.h", "signal: startupCompleted()"),
@@ -80,6 +82,12 @@ GROUPS = (
         " modules.interactiverefine modules.interactiverefine.widgetRepresentation",
     ),
     (_EDITOR, "slicer: qMRMLSegmentEditorWidget"),
+    (_NODE_BOX, "slicer: qMRMLNodeComboBox"),
+    (
+        _NODE_BOX,
+        "member: nodeTypes hideChildNodeTypes noneEnabled addEnabled removeEnabled renameEnabled currentNode"
+        " setCurrentNode",
+    ),
     (_EFFECT, "slicer: qSlicerSegmentEditorAbstractEffect"),
     (_FACTORY, "slicer: qSlicerSegmentEditorEffectFactory qSlicerSegmentEditorEffectFactory.instance"),
     # The effect.
@@ -150,7 +158,7 @@ GROUPS = (
         "member: setIcon setShortcut addStretch addWidget addItem setItemData setCellWidget cellWidget setRowCount"
         " horizontalHeader verticalHeader setSectionResizeMode setSizeAdjustPolicy setAlignment setTextAlignment"
         " setContentsMargins setMaximumHeight setMinimumHeight setToolTip layout setRange setFormat setItem"
-        " getExistingDirectory getText rowCount item setMinimumContentsLength itemData setLayout removeWidget",
+        " getExistingDirectory getText rowCount item setMinimumContentsLength itemData setLayout removeWidget addRow",
     ),
     (
         _QT_CORE + "{0..4}.h",
@@ -160,7 +168,8 @@ GROUPS = (
     ),
     (
         _QT_BUILTIN,
-        "member: data fill fromRgbF NativeText AlignCenter AlignRight AlignVCenter CrossCursor ToolTipRole toString Qt",
+        "member: setItalic data fill fromRgbF NativeText AlignCenter AlignRight AlignVCenter CrossCursor ToolTipRole"
+        " toString Qt",
     ),
     ("pythonqt src/PythonQtStdDecorators.h", "member: findChild findChildren connect disconnect"),
     ("pythonqt src/PythonQtInstanceWrapper.cpp", "member: className"),
@@ -173,7 +182,8 @@ GROUPS = (
         "member: checked currentText currentIndex setCurrentText setCurrentIndex setChecked maximum minimum decimals"
         " singleStep setValue value height width toolTip enabled setStyleSheet visible setVisible text plainText"
         " deleteLater terminate kill AdjustToMinimumContentsLengthWithIcon CrashExit NotRunning ResizeToContents"
-        " Stretch Normal defaultSectionSize frameWidth active count objectName checkable cursor columnCount wordWrap",
+        " Stretch Normal font defaultSectionSize frameWidth active count objectName checkable cursor columnCount"
+        " wordWrap",
     ),
     # Designer files.
     (

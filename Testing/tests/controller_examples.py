@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from InteractiveRefineLib.phantom import make_phantom
 from InteractiveRefineLib.stroke_book import Kind, Stroke
@@ -33,6 +34,7 @@ class Desk:
 
     def __init__(self, scene, seed=3, starter=None, loaded=False):
         """`loaded`: take the scan and the segmentation that the scene has already."""
+        pytest.importorskip("torch")
         import slicer
 
         from InteractiveRefineScene.controller import RefineController
@@ -160,6 +162,14 @@ class Desk:
 
     def redo(self):
         self.editorLogic.Redo()
+
+
+@pytest.fixture
+def desk(slicer_scene):
+    """A `Desk` on an empty scene."""
+    made = Desk(slicer_scene.scene)
+    yield made
+    made.controller.cleanup()
 
 
 def small_settings(**changes):

@@ -92,8 +92,9 @@ class PanelDesk:
         """A picture of the effect's options, as high as they need."""
         frame = self.effect.scriptedEffect.optionsFrame()
         self.editor.wait_until(lambda: not self.effect.growingPreview.isPending)  # it adds a sentence
-        self.editor.grab(frame, path, width)
-        self.editor.process_events(0.05)  # labels have wrapped their texts by now
+        for _attempt in range(4):  # labels wrap their texts, and the editor around it lays it out anew
+            self.editor.grab(frame, path, width)
+            self.editor.process_events(0.05)
         return self.editor.grab(frame, path, width)
 
 

@@ -77,6 +77,18 @@ def test_every_key_is_read(tmp_path):
     assert config.model == {"factory": "network.py:build", "weights": "weights.pt"}
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"exported": "model.pt2"},
+        {"factory": "network.py:build", "kwargs": {"depth": 3, "sizes": [1, 2]}},
+        {"factory": "network.py:build", "kwargs": {}, "weights": "w.pt"},
+    ],
+)
+def test_every_kind_of_model_is_read(tmp_path, model):
+    assert read(tmp_path, model=model).model == model
+
+
 def test_softmax_networks_have_a_background_channel_and_sigmoid_networks_have_none(tmp_path):
     softmax = read(tmp_path)
     assert (softmax.channel_labels, [s.label for s in softmax.classes]) == ((0, 1, 2), [1, 2])
@@ -143,6 +155,10 @@ def test_a_file_that_is_no_json_object_is_named(tmp_path, content, message):
 
 
 THREE_SIDES = "must be 3 positive whole numbers along I, J, K, or null, not "
+MODELS = (
+    'must be {"torchscript": "model.ts"} or {"exported": "model.pt2"} or '
+    '{"factory": "network.py:build", "weights": "weights.pt"}, not '
+)
 TWO_CLASSES = [{"name": "background"}, {"name": "liver"}]
 
 
@@ -186,10 +202,14 @@ TWO_CLASSES = [{"name": "background"}, {"name": "liver"}]
         ("intensity", {"rule": "window", "low": 0, "high": 1, "mean": 0}, "given 'mean' and 'std' > 0 together"),
         ("divisible_by", 0, "must be a whole number of at least 1, not 0."),
         ("divisible_by", 2.0, "must be a whole number of at least 1, not 2.0."),
-        ("model", "model.ts", 'must be {"torchscript": "model.ts"} or {"factory": "network.py:build", "weights": '),
-        ("model", {"torchscript": 5}, 'must be {"torchscript": "model.ts"} or {"factory"'),
-        ("model", {"torchscript": "a", "weights": "b"}, 'must be {"torchscript": "model.ts"} or {"factory"'),
-        ("model", {"weights": "b"}, 'must be {"torchscript": "model.ts"} or {"factory"'),
+        ("model", "model.ts", MODELS + '"model.ts".'),
+        ("model", {"torchscript": 5}, MODELS + '{"torchscript": 5}.'),
+        ("model", {"torchscript": "a", "weights": "b"}, MODELS),
+        ("model", {"torchscript": "a", "kwargs": {}}, MODELS),
+        ("model", {"exported": ""}, MODELS),
+        ("model", {"exported": "a", "torchscript": "b"}, MODELS),
+        ("model", {"weights": "b"}, MODELS),
+        ("model", {"factory": "a:b", "kwargs": [1]}, "must be given 'kwargs' as an object, the factory's arguments by"),
     ],
     ids=str,
 )

@@ -1,5 +1,7 @@
 """The network's grid lies where it should in the image, and sampling between the two is linear interpolation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,12 @@ from InteractiveRefineLib.backbone.grid import (  # noqa: E402
     most_likely,
     plan_grid,
 )
+from InteractiveRefineLib.backbone.sampling import sample_product  # noqa: E402
+from InteractiveRefineLib.decoding.blend import BlendedLogits, network_labels  # noqa: E402
+from InteractiveRefineLib.decoding.edges import FeatureEdges  # noqa: E402
+from Testing.tests import test_edges, test_weight  # noqa: E402
 from Testing.tests.network_examples import a_config, noise  # noqa: E402
+from Testing.tests.test_turnover import N_KNOWN, a_weight, assert_they_agree  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -235,3 +242,124 @@ def test_the_most_likely_class_is_argmax(classes, seed):
     before = few_values.clone()
     assert torch.equal(most_likely(few_values), expected)
     assert torch.equal(few_values, before)
+
+
+@st.composite
+def laid_grids(draw):
+    """A grid whose nodes lie anywhere on lines of any step, read linearly along some axes and at the nearest node."""
+    shape, network = draw(shapes), draw(shapes)
+    quarters = st.integers(-12, 40).map(lambda n: n / 4)
+    lines = tuple((draw(quarters), draw(st.integers(1, 14)) / 4) for _ in range(3))
+    return NetworkGrid(shape, whole(shape), network, lines, draw(st.tuples(*[st.booleans()] * 3)))
+
+
+def read_voxel_by_voxel(field, grid):
+    """A field (C, *grid shape) at every image voxel, from the eight nodes around it; (C, *image shape)."""
+    out = torch.zeros((field.shape[0], *grid.image_shape))
+    for voxel in np.ndindex(*grid.image_shape):
+        places = []
+        for axis, (first, step) in enumerate(grid.lines):
+            p = min(max((voxel[axis] - first) / step, 0), grid.shape[axis] - 1)
+            low = int(p)
+            high = min(low + 1, grid.shape[axis] - 1)
+            places.append([(int(p + 0.5), 1.0)] if grid.nearest[axis] else [(low, 1 - (p - low)), (high, p - low)])
+        for corner in itertools.product(*places):
+            index, weight = zip(*corner)
+            out[(slice(None), *voxel)] += float(np.prod(weight)) * field[(slice(None), *index)]
+    return out
+
+
+def test_nodes_on_lines_lie_where_the_lines_say():
+    grid = NetworkGrid((1, 1, 6), whole((1, 1, 6)), (1, 1, 3), ((0.0, 1.0), (0.0, 1.0), (1.0, 2.0)))
+    assert grid.image_positions(2).tolist() == [1, 3, 5]
+    assert grid.axis_positions(2, np.arange(6)).tolist() == [0, 0, 0.5, 1, 1.5, 2]
+
+
+def test_the_nearest_node_is_read_where_that_is_asked_for_and_the_later_one_of_two():
+    lines = ((0.0, 1.0), (0.0, 1.0), (1.0, 2.0))
+    grid = NetworkGrid((1, 1, 6), whole((1, 1, 6)), (1, 1, 3), lines, (False, False, True))
+    assert grid.axis_positions(2, np.arange(6)).tolist() == [0, 0, 1, 1, 2, 2]
+    field = torch.tensor([10.0, 20, 40]).view(1, 1, 1, 3)
+    assert grid.sample_box(field, whole((1, 1, 6))).flatten().tolist() == [10, 10, 20, 20, 40, 40]
+    filling = NetworkGrid((1, 1, 5), whole((1, 1, 5)), (1, 1, 2), None, (False, False, True))
+    assert filling.axis_positions(2, np.arange(5)).tolist() == [0, 0, 1, 1, 1]  # the middle lies between both
+
+
+@given(laid_grids(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_fields_on_lines_are_read_as_voxel_by_voxel(grid, data):
+    field = noise(2, *grid.shape)
+    expected = read_voxel_by_voxel(field, grid)
+    assert torch.allclose(grid.sample_box(field, whole(grid.image_shape)), expected, atol=1e-5)
+    box = []
+    for n in grid.image_shape:
+        start = data.draw(st.integers(0, n - 1))
+        box.append(slice(start, data.draw(st.integers(start + 1, n))))
+    region, positions = grid.nodes_around(tuple(box))
+    some = sample_product(field[(slice(None), *region)], positions)
+    assert torch.allclose(some, expected[(slice(None), *box)], atol=1e-5)
+
+
+@given(laid_grids())
+@settings(max_examples=60, deadline=None)
+def test_image_voxels_at_nodes_are_read_there(grid):
+    for axis in range(3):
+        nodes = grid.image_positions(axis)
+        assert np.allclose(grid.axis_positions(axis, nodes), np.arange(grid.shape[axis]))
+
+
+@given(laid_grids(), st.integers(0, 10**6))
+@settings(max_examples=150, deadline=None)
+def test_what_turns_over_on_such_grids_is_what_looking_at_everything_finds(grid, seed):
+    rng = np.random.default_rng(seed)
+    initial = torch.from_numpy(rng.normal(0, 1, (N_KNOWN, *grid.shape)).astype(np.float32))
+    tuned = initial + torch.from_numpy(rng.normal(0, 4, initial.shape).astype(np.float32))
+    own = network_labels(grid, initial, whole(grid.image_shape))
+    logits = BlendedLogits(grid, initial, tuned, a_weight(rng, grid.shape), own, N_KNOWN)
+    labels = np.where(rng.random(own.shape) < 0.3, rng.integers(0, N_KNOWN, own.shape), own).astype(np.uint16)
+    pairs = {(a, b) for a in range(N_KNOWN) for b in range(N_KNOWN) if a != b and rng.random() < 0.6}
+    assert_they_agree(logits, labels, rng.random(own.shape) < 0.2, pairs)
+
+
+@pytest.mark.parametrize("nearest", [(False, False, False), (True, False, False)])
+@pytest.mark.parametrize(
+    ("shape", "lines"),
+    [
+        ((12, 30, 34), ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0))),
+        ((5, 12, 17), ((1.0, 2.5), (-1.5, 2.75), (0.5, 2.0))),
+        ((30, 9, 60), ((-2.0, 0.5), (12.0, 1.5), (3.0, 0.5))),
+    ],
+)
+def test_the_tuned_network_is_believed_at_voxels_near_the_strokes(shape, lines, nearest):
+    grid = NetworkGrid(test_weight.SHAPE, test_weight.WHOLE, shape, lines, nearest)
+    for strokes in (test_weight.STROKES, np.array([[1, 0, 1], [11, 28, 33]])):
+        found = test_weight.the_weight(grid, strokes)
+        expected = torch.from_numpy(test_weight.exact_weight(grid, strokes)).float()
+        # Nodes beyond the image matter only as far as its voxels read them.
+        found, expected = (grid.sample_box(w[None], test_weight.WHOLE)[0] for w in (found, expected))
+        assert expected.max() > 0.5
+        assert (found - expected).abs().max() < test_weight.TOLERANCE
+
+
+@pytest.mark.parametrize("grid_shape", [(3, 5, 4), (9, 6, 14), (6, 7, 8)])
+@pytest.mark.parametrize("lines", [None, ((0.5, 2.0), (-1.0, 1.25), (0.25, 0.5))])
+def test_features_read_at_the_nearest_nodes_differ_exactly_as_they_do_voxel_by_voxel(grid_shape, lines):
+    shape = (6, 7, 8)
+    grid = NetworkGrid(shape, whole(shape), grid_shape, lines, (True, True, True))
+    features = test_edges.smooth_features(grid_shape)
+    for axis in range(3):
+        found = FeatureEdges(features, grid).in_box(whole(shape), axis)
+        expected = test_edges.voxel_by_voxel(features, grid, whole(shape), axis)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_along_lines_finer_than_the_image_features_differ_exactly(axis):
+    shape = (7, 8, 9)
+    lines = tuple((0.75, 0.5) if a == axis else (0.0, 1.0) for a in range(3))
+    sizes = tuple(n - 2 if a == axis else n for a, n in enumerate(shape))  # fewer nodes than voxels all the same
+    grid = NetworkGrid(shape, whole(shape), sizes, lines)
+    features = test_edges.smooth_features(sizes)
+    found = FeatureEdges(features, grid).in_box(whole(shape), axis)
+    expected = test_edges.voxel_by_voxel(features, grid, whole(shape), axis)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-3)

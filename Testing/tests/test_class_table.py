@@ -69,6 +69,28 @@ def test_segments_are_matched_by_name_not_by_number():
     assert table.n_known == 3
 
 
+def test_a_segment_that_may_be_a_known_class_is_kept_apart_with_a_hint():
+    table = ClassTable(KNOWN)
+    labels, warnings = table.adopt(
+        a_segmentation([1, 2, 3], Segment("Liver_1", 1), Segment("kidney L", 2), Segment("stent", 3)), GRID
+    )
+    assert labels.ravel()[:3].tolist() == [3, 4, 5]  # never guessed
+    kept = "The network does not know {!r}; it is kept and can be corrected too."
+    assert warnings == [
+        kept.format("Liver_1") + " If it is the network's 'liver', give it that name.",
+        kept.format("kidney L") + " If it is the network's 'Left kidney', give it that name.",
+        kept.format("stent"),
+    ]
+
+
+def test_classes_that_a_class_map_adds_follow_the_known_ones():
+    table = ClassTable(KNOWN, [Segment("cyst", 7, (0, 0, 1))])
+    assert (len(table), table.n_known) == (4, 3)
+    assert table.segments[2] == Segment("cyst", 3, (0, 0, 1))
+    labels, warnings = table.adopt(a_segmentation([9], Segment("Cyst", 9)), GRID)
+    assert (labels.ravel()[0], warnings) == (3, [])
+
+
 def test_names_colors_ids_and_tags_of_the_users_segments_stay():
     table = ClassTable(KNOWN)
     mine = Segment("LIVER", 7, (0.1, 0.2, 0.3), "id-1", {"T": "x"}, {"H": "y"})

@@ -1,20 +1,12 @@
 """From strokes in the scene to written segments and back, with the real worker, the real editing logic, without Qt."""
 
 import numpy as np
-import pytest
 from scipy import ndimage
 
 from InteractiveRefineLib.stroke_book import Kind
-from Testing.tests.controller_examples import LIVER, SPLEEN, Desk, small_settings
+from Testing.tests.controller_examples import LIVER, SPLEEN, small_settings
 
-pytest.importorskip("torch")
-
-
-@pytest.fixture
-def desk(slicer_scene):
-    made = Desk(slicer_scene.scene)
-    yield made
-    made.controller.cleanup()
+pytest_plugins = ["Testing.tests.controller_examples"]
 
 
 def test_the_network_fills_an_empty_segmentation_in_one_undoable_step(desk):

@@ -1,11 +1,8 @@
 """A reloaded scene, a restarted worker and an Undo do not change what the next round answers."""
 
 import numpy as np
-import pytest
 
 from Testing.tests.controller_examples import LIVER, SPLEEN, Desk
-
-pytest.importorskip("torch")
 
 
 def test_a_reloaded_scene_with_a_new_worker_gives_the_answer_that_the_old_one_gives(slicer_scene, tmp_path):

@@ -8,14 +8,7 @@ import pytest
 
 from Testing.tests.controller_examples import LIVER, SPLEEN, Desk, small_settings
 
-pytest.importorskip("torch")
-
-
-@pytest.fixture
-def desk(slicer_scene):
-    made = Desk(slicer_scene.scene)
-    yield made
-    made.controller.cleanup()
+pytest_plugins = ["Testing.tests.controller_examples"]
 
 
 @pytest.fixture

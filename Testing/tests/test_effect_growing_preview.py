@@ -118,7 +118,7 @@ def test_the_automatic_threshold_is_told(refine):
     assert refine.effect.growingPreview.threshold == pytest.approx(expected)
     assert expected > 0
     told = f"Threshold from the noise near the strokes: {expected:.4g}."
-    assert refine.effect.growingLabel.text.splitlines()[-1] == told
+    assert refine.effect.panel.ui.growingLabel.text.splitlines()[-1] == told
 
 
 def stroke_known_and_new(refine):

@@ -89,3 +89,17 @@ def test_nothing_is_cut_in_any_state(editor, pictures):
     desk.panel.showError(LONG)
     desk.ui.advancedCollapsibleButton.collapsed = False
     assert picture(desk, pictures / "panel-error.png") == [] and overlaps(desk) == []
+
+
+def test_nothing_is_cut_with_a_network_that_nobody_trusts_yet_and_that_wants_two_scans(editor, pictures, tmp_path):
+    from Testing.tests.channel_examples import write_two_channel_backbone
+
+    desk = PanelDesk(editor)
+    license = "Creative Commons Attribution-ShareAlike 4.0 International, see the file LICENSE beside the weights"
+    folder = write_two_channel_backbone(tmp_path / "a network of two channels", license=license)
+    desk.effect.scriptedEffect.setParameter("Backbone", folder)
+    desk.effect.updateGUIFromMRML()
+    assert picture(desk, pictures / "panel-not-trusted.png") == [] and overlaps(desk) == []
+    desk.ui.trustButton.click()
+    desk.ui.boxButton.click()
+    assert picture(desk, pictures / "panel-two-channels.png") == [] and overlaps(desk) == []

@@ -21,6 +21,7 @@ TO_AND_FRO = [
         lambda u: u.backgroundButton.checked,
     ),
     ("BrushDiameterMm", lambda u: u.brushSlider.setValue(7.5), "7.5", "2.5", lambda u: u.brushSlider.value == 2.5),
+    ("BoxDepthMm", lambda u: u.boxDepthSpinBox.setValue(12.5), "12.5", "3", lambda u: u.boxDepthSpinBox.value == 3),
     (
         "Grow",
         lambda u: u.growComboBox.setCurrentIndex(2),
@@ -165,32 +166,87 @@ def test_the_threshold_reaches_as_far_as_the_image_goes(desk):
     assert desk.ui.thresholdSlider.maximum == pytest.approx((high - low) / 10, abs=0.1)
 
 
-def test_the_table_shows_segments_with_the_classes_they_stand_for(desk):
-    table = desk.ui.classTable
-    view = desk.panel._table
-    assert [table.item(row, 0).text() for row in range(table.rowCount)] == ["liver", "spleen"]
-    assert [view.classBox(row).currentText for row in range(2)] == ["liver", "spleen"]
+def table_of(desk):
+    """The table as texts: class, segment, and whether it is locked, None where there is nothing to lock."""
+    table, view = desk.ui.classTable, desk.panel.network.table
+    return [
+        (
+            table.item(row, 0).text(),
+            view.segmentBox(row).currentText if view.segmentBox(row) else table.item(row, 1).text(),
+            view.lockBox(row).checked if table.cellWidget(row, 2) else None,
+        )
+        for row in range(table.rowCount)
+    ]
+
+
+def choose_segment(desk, className, text):
+    """Choose in the table what becomes of a class."""
+    row = [entry[0] for entry in table_of(desk)].index(className)
+    box = desk.panel.network.table.segmentBox(row)
+    assert box.findText(text) >= 0
+    box.setCurrentIndex(box.findText(text))
+
+
+REST = [(name, "own segment", None) for name in ("liver tumor", "right kidney", "left kidney", "vessels")]
+
+
+def test_the_table_shows_what_becomes_of_each_class_and_the_structures_that_are_none(desk):
+    assert table_of(desk) == [("liver", "liver", False), ("spleen", "spleen", False), *REST]
 
     desk.editor.segmentationNode.GetSegmentation().AddEmptySegment("rib", "rib")
 
-    assert table.rowCount == 3 and view.classBox(2).currentText == "new structure"
-    view.classBox(2).setCurrentIndex(view.classBox(2).findText("spleen"))
+    assert table_of(desk) == [
+        ("liver", "liver", False), ("spleen", "spleen", False), ("new structure", "rib", False), *REST,
+    ]  # fmt: skip
+    choose_segment(desk, "spleen", "rib")
     from InteractiveRefineScene.class_mapping import mappingOf
 
     assert mappingOf(desk.editor.segmentationNode, desk.controller.classes) == {"liver": "liver", "rib": "spleen"}
-    assert [view.classBox(row).currentText for row in range(3)] == ["liver", "new structure", "spleen"]
+    assert table_of(desk)[:3] == [
+        ("liver", "liver", False), ("new structure", "spleen", False), ("spleen", "rib", False),
+    ]  # fmt: skip
+
+
+def test_classes_are_merged_by_choosing_the_same_segment_twice_and_ignored_by_a_word(desk):
+    from InteractiveRefineScene.class_choice import classMapOf
+
+    choose_segment(desk, "liver tumor", "liver")
+    choose_segment(desk, "vessels", "ignored")
+
+    assert table_of(desk) == [
+        ("liver", "liver", False), ("liver tumor", "liver", False), ("spleen", "spleen", False),
+        ("right kidney", "own segment", None), ("left kidney", "own segment", None), ("vessels", "ignored", None),
+    ]  # fmt: skip
+    node = desk.editor.segmentationNode
+    assert classMapOf(node, desk.controller.classes) == {"liver": ["liver", "liver tumor"], "ignore": ["vessels"]}
+    desk.panel.network.table.lockBox(1).click()
+    assert [locked for _class, _segment, locked in table_of(desk)] == [True, True, False, None, None, None]
+    choose_segment(desk, "liver", "own segment")
+    assert table_of(desk)[0] == ("liver tumor", "liver", True) and ("liver", "own segment", None) in table_of(desk)
+    choose_segment(desk, "vessels", "own segment")
+    assert classMapOf(node, desk.controller.classes) == {}
+
+
+def test_what_is_only_proposed_is_shown_in_italics_until_it_is_accepted(desk):
+    def italics():
+        return [desk.panel.network.table.segmentBox(row).font.italic() for row in range(3)]
+
+    assert italics() == [True, True, False]
+    assert desk.panel.network.table.segmentBox(0).toolTip.startswith("Proposed because of the segment's name")
+    choose_segment(desk, "vessels", "ignored")  # with the others before one's eyes
+    assert italics() == [False, False, False]
 
 
 def test_a_lock_is_a_tag_of_the_segment_and_is_shown_again(desk):
     from InteractiveRefineScene.locks import lockedSegments, setLocked
 
-    desk.panel._table.lockBox(1).click()
+    desk.panel.network.table.lockBox(1).click()
     assert lockedSegments(desk.editor.segmentationNode) == ["spleen"]
 
     setLocked(desk.editor.segmentationNode, "spleen", False)
     setLocked(desk.editor.segmentationNode, "liver", True)
 
-    assert [desk.panel._table.lockBox(row).checked for row in range(2)] == [True, False]
+    assert [locked for _class, _segment, locked in table_of(desk)[:2]] == [True, False]
 
 
 def test_what_cannot_be_done_says_why_in_its_tooltip(desk):
@@ -206,6 +262,24 @@ def test_what_cannot_be_done_says_why_in_its_tooltip(desk):
     desk.editor.widget.setSourceVolumeNode(None)
     assert not ui.refineButton.enabled and not ui.predictButton.enabled
     assert ui.predictButton.toolTip == "No volume is selected. Select a source volume."
+
+
+def test_a_box_has_a_depth_and_a_stroke_has_a_brush(desk):
+    ui = desk.ui
+    assert ui.boxDepthSpinBox.isHidden() and ui.boxDepthLabel.isHidden() and not ui.brushSlider.isHidden()
+    assert ui.boxDepthSpinBox.text == "this slice only"
+
+    ui.boxButton.click()
+
+    assert not ui.boxDepthSpinBox.isHidden() and not ui.boxDepthLabel.isHidden()
+    assert ui.brushSlider.isHidden() and ui.brushLabel.isHidden()
+    ui.boxDepthSpinBox.setValue(24.0)
+    desk.editor.select("liver")
+    desk.editor.center_views((0.0, 0.0, 0.0))
+    desk.editor.drag("Red", [(-40.0, -40.0, 0.0), (0.0, 0.0, 0.0), (40.0, 40.0, 0.0)])
+    box = desk.controller.strokes.book.rounds[0][0]
+    slices = sorted(set(box.indices // (40 * 52)))
+    assert slices == [11, 12]  # the middle half of 24 mm: those at -4 and 4 mm
 
 
 def test_the_shortcuts_stand_in_the_buttons_texts(desk):
@@ -233,26 +307,55 @@ def a_network(folder, *names, **more):
     return str(folder)
 
 
-def test_a_folder_is_chosen_with_the_button_and_stays_known_on_this_computer(desk, tmp_path, monkeypatch):
+def browse(desk, monkeypatch, folder):
+    """Choose a folder with the button."""
     import qt
 
-    folder = a_network(tmp_path / "organs", "spleen", "pancreas")
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: folder)
-
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(folder))
     desk.ui.browseButton.click()
+
+
+def test_a_folder_is_chosen_with_the_button_and_stays_known_on_this_computer(desk, tmp_path, monkeypatch):
+    folder = a_network(tmp_path / "organs", "spleen", "pancreas", model={"exported": "model.pt2"})
+    browse(desk, monkeypatch, folder)
 
     assert desk.stored("Backbone") == folder and desk.controller.backbone == folder
     assert desk.ui.backboneComboBox.currentText == "Two organs (organs)"
     assert desk.ui.classesLabel.text == "Knows spleen, pancreas."
-    assert [desk.panel._table.classBox(row).currentText for row in range(2)] == ["new structure", "spleen"]
-    assert desk.ui.predictButton.enabled
+    assert table_of(desk) == [
+        ("new structure", "liver", False), ("spleen", "spleen", False), ("pancreas", "own segment", None),
+    ]  # fmt: skip
+    assert desk.ui.predictButton.enabled and desk.ui.trustFrame.isHidden()
     desk.ui.backboneComboBox.setCurrentIndex(0)
     assert desk.controller.backbone == "" and desk.stored("Backbone") == ""
     assert "right kidney" in desk.ui.classesLabel.text
 
 
+def test_before_a_program_runs_the_user_reads_what_it_is_and_is_asked(desk, tmp_path, monkeypatch):
+    folder = a_network(tmp_path / "organs", "spleen", license="CC BY 4.0")
+    browse(desk, monkeypatch, folder)
+    ui = desk.ui
+
+    assert not ui.trustFrame.isHidden() and not ui.predictButton.enabled
+    assert ui.trustLabel.text == (
+        f"{folder} was never chosen on this computer. model.ts is a program (TorchScript). License: CC BY 4.0. "
+        "A program can do whatever you can: use it only if you trust where it comes from."
+    )
+    assert ui.classesLabel.text == "Knows spleen."
+    desk.panel.onPredict()
+    assert not desk.controller.client.alive
+
+    ui.trustButton.click()
+
+    assert ui.trustFrame.isHidden() and ui.predictButton.enabled
+    assert ui.classesLabel.text == "Knows spleen. License: CC BY 4.0."
+    ui.backboneComboBox.setCurrentIndex(0)
+    ui.backboneComboBox.setCurrentIndex(1)
+    assert desk.controller.backbone == folder and ui.trustFrame.isHidden()
+
+
 def test_a_folder_that_only_the_scene_names_is_not_run(desk, tmp_path):
-    folder = a_network(tmp_path / "stranger", "spleen")
+    folder = a_network(tmp_path / "stranger", "spleen", model={"exported": "model.pt2"})
     desk.draw("liver")
     desk.editor.node.SetAttribute("InteractiveRefine.Backbone", folder)
 
@@ -260,9 +363,51 @@ def test_a_folder_that_only_the_scene_names_is_not_run(desk, tmp_path):
 
     assert desk.ui.backboneComboBox.currentText == "Two organs (stranger)"
     assert not desk.ui.refineButton.enabled and not desk.ui.predictButton.enabled
-    assert "never chosen on this computer" in desk.ui.predictButton.toolTip
+    assert "never chosen on this computer" in desk.ui.predictButton.toolTip and not desk.ui.trustFrame.isHidden()
     desk.panel.onPredict()
     assert not desk.controller.client.alive and "never chosen" in desk.ui.statusLabel.text
+
+
+def test_a_network_of_another_kind_is_told_by_the_worker_before_it_is_loaded(desk, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from InteractiveRefineLib.segmentation import Segment
+    from InteractiveRefineLib.worker.request import BackboneInfo
+
+    (tmp_path / "dataset.json").write_text("{}")
+    asked = []
+    monkeypatch.setattr(desk.controller, "learnBackbone", lambda: asked.append(desk.controller.backbone))
+    browse(desk, monkeypatch, tmp_path)
+    ui = desk.ui
+    assert asked == [str(tmp_path)] and not ui.predictButton.enabled
+    assert ui.classesLabel.text == "The worker tells what it knows once it is asked."
+    organs = tuple(Segment(f"organ {n}", n) for n in range(1, 105))
+    info = BackboneInfo(
+        str(tmp_path), "Organs", organs, ("FLAIR", "T1c"), 3, (1.5, 1.5, 2.0), "Apache 2.0", kind="nnU-Net v2 model",
+        code=("trainer.py is a program (Python).",), notes=("fold 0 of 5",),
+    )  # fmt: skip
+
+    desk.controller._talk._onBackbone(info)
+
+    assert ui.classesLabel.text == (
+        "nnU-Net v2 model. Knows 104 classes. FLAIR: the source volume."
+    )
+    assert "fold 0 of 5" in ui.classesLabel.toolTip and "organ 104" in ui.classesLabel.toolTip
+    assert "trainer.py is a program (Python). License: Apache 2.0." in ui.trustLabel.text and not ui.trustFrame.isHidden()
+    desk.controller._talk._onBackbone(replace(info, code=()))
+    assert not ui.trustFrame.isHidden(), "the user was asked; only an answer settles it"
+
+
+def test_weights_alone_need_no_question(desk, tmp_path, monkeypatch):
+    from InteractiveRefineLib.segmentation import Segment
+    from InteractiveRefineLib.worker.request import BackboneInfo
+
+    (tmp_path / "dataset.json").write_text("{}")
+    monkeypatch.setattr(desk.controller, "learnBackbone", lambda: None)
+    browse(desk, monkeypatch, tmp_path)
+    assert not desk.ui.trustFrame.isHidden()
+    desk.controller._talk._onBackbone(BackboneInfo(str(tmp_path), "Organs", (Segment("liver", 1),), ("CT",), 3))
+    assert desk.ui.trustFrame.isHidden() and desk.ui.predictButton.enabled
 
 
 def test_a_folder_without_a_network_says_what_is_missing(desk, tmp_path, monkeypatch):
@@ -334,7 +479,10 @@ def test_every_widget_that_is_touched_has_a_tooltip_and_every_shown_text_is_tran
 
 def test_every_text_of_the_panels_python_goes_through_the_translation():
     folder = ROOT / "InteractiveRefine" / "InteractiveRefineEffect"
-    for name in ("panel", "class_table_view", "progress_view", "proposal_view", "backbone_selector"):
+    for name in (
+        "panel", "class_table_view", "progress_view", "proposal_view", "backbone_selector", "channel_view",
+        "network_view",
+    ):  # fmt: skip
         source = (folder / f"{name}.py").read_text()
         shown = r"""(?:\.text|\.toolTip|setToolTip\(|setText\(|showError\(|showMessage\()\s*=?\s*f?"[A-Za-z]"""
         bare = re.findall(shown, source)
@@ -356,11 +504,11 @@ def test_the_panel_lets_go_of_everything(desk):
 def test_what_grows_is_said_and_the_automatic_threshold_is_shown_but_not_stored(desk):
     desk.editor.segmentationNode.GetSegmentation().AddEmptySegment("rib", "rib")
     desk.draw("liver")
-    desk.panel._table.classBox(0).setCurrentIndex(0)  # the liver as a structure that the network does not know
+    choose_segment(desk, "liver", "own segment")  # that of the liver is a structure that the network does not know
 
     desk.editor.wait_until(lambda: desk.effect.growingPreview.threshold is not None, 20)
 
-    assert re.search(r"liver grows by [\d.]+ ml", desk.effect.growingLabel.text)
-    assert desk.effect.growingLabel.parent() is desk.ui.grownFrame
+    assert re.search(r"liver grows by [\d.]+ ml", desk.ui.growingLabel.text)
+    assert not desk.ui.growingLabel.isHidden()
     assert desk.ui.thresholdSlider.value == pytest.approx(desk.effect.growingPreview.threshold, abs=0.1)
     assert desk.stored("Threshold") in (None, "20", "20.0")

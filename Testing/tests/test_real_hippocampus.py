@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from InteractiveRefineLib.backbone import load_backbone
-from Testing.real_data import data_folder, make_backbone_folder
+from Testing.real_backbones import make_backbone_folder
+from Testing.real_data import data_folder
 from Testing.real_hippocampus import Cohort, cases_for, run_cases
 
 pytestmark = [

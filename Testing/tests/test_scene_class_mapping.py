@@ -45,6 +45,23 @@ def test_a_segment_without_the_name_is_proposed_by_its_terminology(node):
     assert mappingOf(node, CLASSES) == {"Leber": "liver"}
 
 
+def test_a_name_that_is_written_differently_is_proposed_last(node):
+    for name in ("Liver_1 (auto)", "R kidney", "kidney", "splen"):
+        add_segment(node, name)
+    classes = [*CLASSES, Segment("kidney_right", 3), Segment("kidney_left", 4)]
+    assert mappingOf(node, classes) == {"Liver_1 (auto)": "liver", "R kidney": "kidney_right", "splen": "spleen"}
+    assert classOf(node, "R kidney") is None
+    add_segment(node, "Spleen")  # the name itself comes before one like it
+    assert mappingOf(node, classes)["Spleen"] == "spleen"
+    assert "splen" not in mappingOf(node, classes)
+
+
+def test_where_two_segments_are_written_alike_neither_is_proposed(node):
+    for name in ("Liver_1", "Liver_2"):
+        add_segment(node, name)
+    assert mappingOf(node, CLASSES) == {}
+
+
 def test_two_sides_of_one_organ_are_different_classes(node):
     add_segment(node, "Niere links", tags={"TerminologyEntry": LEFT})
     add_segment(node, "Niere rechts", tags={"TerminologyEntry": RIGHT})

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from Testing.real_data import chaos_ct, data_folder, make_backbone_folder, require_data, right_kidney_reference
+from Testing.real_backbones import make_backbone_folder
+from Testing.real_data import chaos_ct, data_folder, require_data, right_kidney_reference
 from Testing.slicer_story import SlicerStory, load_volume, start_module
 from Testing.tests.test_slicer_story import same, tell_the_story
 

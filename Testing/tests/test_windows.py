@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib.backbone.config import WindowBlend  # noqa: E402
 from InteractiveRefineLib.partial.windows import Window, blend_weights, padded_shape, plan_windows  # noqa: E402
 
 sides = st.tuples(*[st.integers(1, 40)] * 3)
@@ -76,3 +77,28 @@ def test_blending_weights_are_a_gaussian_with_its_maximum_in_the_middle():
     # sigma is one voxel along the last axis: neighbors of the middle, at 0.5 and 1.5.
     assert weights[0, 1, 5] / weights[0, 1, 4] == pytest.approx(np.exp(-0.5 * (1.5**2 - 0.5**2)), rel=1e-5)
     assert weights.min() == pytest.approx(1e-4), "no voxel is left without weight"
+
+
+@pytest.mark.parametrize(
+    ("n", "patch", "step", "expected"),
+    [
+        (10, 4, 2, [0, 2, 4, 6]),
+        (11, 4, 2, [0, 2, 4, 6, 7]),
+        (10, 4, 3, [0, 3, 6]),
+        (9, 4, 4, [0, 4, 5]),
+        (4, 4, 1, [0]),
+    ],
+)
+def test_windows_of_a_fixed_step_start_at_its_multiples_and_end_with_the_grid(n, patch, step, expected):
+    found = plan_windows((1, 1, n), (1, 1, patch), 0.5, (1, 1, step))
+    assert [w.start[2] for w in found] == expected
+
+
+def test_blending_weights_may_be_constant_wider_or_unscaled():
+    assert torch.equal(blend_weights((2, 3, 4), WindowBlend("constant")), torch.ones(2, 3, 4))
+    wide = blend_weights((1, 1, 9), WindowBlend(sigma=0.5, floor=0.2))[0, 0]
+    assert wide[0] == pytest.approx(np.exp(-0.5 * (4 / 4.5) ** 2), rel=1e-5)
+    narrow = blend_weights((1, 1, 8), WindowBlend(floor=1e-3, scaled=False))[0, 0]
+    assert narrow.max() == pytest.approx(np.exp(-0.5 * 0.5**2), rel=1e-5), "between two voxels it would be 1"
+    assert narrow.min() == pytest.approx(np.exp(-0.5 * 3.5**2), rel=1e-5)
+    assert blend_weights((1, 1, 16), WindowBlend(floor=0.3)).min() == pytest.approx(0.3)

@@ -120,7 +120,7 @@ def test_a_new_worker_is_told_one_thing_after_the_other():
     world.worker.hello()
     assert world.client.worker.host == "box" and "version 0.0.0" in world.client.worker.warnings[0]
     (load,) = world.worker.said()
-    assert (load.kind, load.fields) == ("load", {"job": 1, "folder": "net"})
+    assert (load.kind, load.fields) == ("load", {"job": 1, "folder": "net", "class_map": {}})
     world.worker.backbone(1)
     image, state, predict = world.worker.said()
     assert [m.kind for m in (image, state, predict)] == ["image", "state", "predict"]
@@ -374,7 +374,7 @@ def test_a_backbone_is_described_also_while_a_request_runs():
     world.worker.said()
     world.client.describe_backbone("other")
     (question,) = world.worker.said()
-    assert question.fields == {"job": 2, "folder": "other"} and world.client.waiting
+    assert question.fields == {"job": 2, "folder": "other", "class_map": {}} and world.client.waiting
     world.worker.predicted(1, label_map())
     assert not world.client.busy and world.client.waiting
     world.worker.answer("error", job=2, code="backbone", text="no folder", holds=holds(revision=1))

@@ -177,8 +177,29 @@ def test_segments_settings_and_backbones_survive():
     assert messages.segments_from_fields(through_json(messages.segments_to_fields([segment]))) == [segment]
     settings = RefineSettings(update="paper", steps=3, threshold=0.1, device="cuda:1")
     assert messages.settings_from_fields(through_json(vars(settings))) == settings
-    info = BackboneInfo("f", "n", (segment,), ("CT", "PET"), 3, (1.0, 1.0, 2.5), "free", ("careful",))
+    info = BackboneInfo(
+        "f", "n", (segment,), ("CT", "PET"), 3, (1.0, 1.0, 2.5), "free", ("careful",), "a folder", ("x.py is a program",),
+        ("two folds",), {"ignore": ["skin"]}, ("cyst",),
+    )  # fmt: skip
     assert messages.backbone_from_fields(through_json(messages.backbone_to_fields(info))) == info
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"code": "model.ts"}, {"notes": [1]}, {"kind": None}, {"class_map": []}, {"channels": "CT"}, {"license": 3}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_description_of_a_network_with_other_things_than_texts_is_refused(wrong):
+    fields = messages.backbone_to_fields(BackboneInfo("f", "n", (), ("CT",), 3))
+    with pytest.raises(WireError, match="description cannot be read"):
+        messages.backbone_from_fields({**through_json(fields), **wrong})
+
+
+def test_a_network_is_asked_for_by_a_folder_and_a_class_map():
+    assert messages.network_from_fields({"folder": "f", "class_map": {"a": "b"}}) == ("f", {"a": "b"})
+    for wrong in ({}, {"folder": 3}, {"folder": "f", "class_map": "all"}):
+        with pytest.raises(WireError, match="needs a folder"):
+            messages.network_from_fields(wrong)
 
 
 def test_settings_of_another_version_or_value_are_refused():
@@ -191,7 +212,7 @@ def test_settings_of_another_version_or_value_are_refused():
 
 
 def test_another_protocol_is_told_with_what_to_do():
-    with pytest.raises(WireError, match=r"\(99 and 1; the library there is 7\.0\).*same version"):
+    with pytest.raises(WireError, match=r"\(99 and 2; the library there is 7\.0\).*same version"):
         messages.require_same_protocol({"protocol": 99, "library": "7.0"})
 
 

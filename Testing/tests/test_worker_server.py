@@ -187,6 +187,27 @@ def test_garbage_after_a_good_start_ends_it_after_what_was_asked(conversation, m
     assert "begins with 'garbage'" in conversation.hear().fields["text"]
 
 
+def test_a_network_is_described_and_loaded_with_the_classes_that_were_asked_for(conversation, moody):
+    conversation.ready(moody)
+    conversation.say("describe", job=2, folder=str(moody))
+    info = conversation.hear().fields["info"]
+    assert [c["name"] for c in info["classes"]] == ["liver", "spleen"] and info["class_map"] == {}
+    assert info["kind"] and info["code"] == ["network.py is a program (Python)."]
+    merged = {"liver": ["liver", "spleen"], "add": ["cyst"]}
+    for job, kind in ((3, "describe"), (4, "load")):
+        conversation.say(kind, job=job, folder=str(moody), class_map=merged)
+        info = conversation.hear().fields["info"]
+        assert [c["name"] for c in info["classes"]] == ["liver"] and info["added"] == ["cyst"]
+    before = conversation.server._desk._backbone[1]
+    conversation.say("load", job=5, folder=str(moody), class_map={"ignore": ["spleen"]})
+    assert [c["name"] for c in conversation.hear().fields["info"]["classes"]] == ["liver"]
+    now = conversation.server._desk._backbone[1]
+    assert now.network is before.network and now.config.channel_labels == (0, 1, 0) != before.config.channel_labels
+    conversation.say("load", job=6, folder=str(moody), class_map={"ignore": ["heart"]})
+    error = conversation.hear().fields
+    assert error["code"] == "backbone" and "no class 'heart'" in error["text"]
+
+
 def test_shutdown_ends_it(conversation):
     conversation.say("shutdown")
     conversation.thread.join(5)

@@ -1,0 +1,53 @@
+"""The process in which `apart` computes cases: it reads them from stdin, one JSON line each, and answers on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled
+from .attempt import attempt_case
+from .case import Case
+from .networks import NetworkKeeper
+from .store import CaseStore
+
+
+def main() -> int:
+    """Compute until stdin ends."""
+    # Whatever a library prints must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(fields: dict[str, Any]) -> None:
+        answers.write(json.dumps(fields) + "\n")
+        answers.flush()
+
+    def on_step(step: int, total: int, message: str) -> None:
+        answer({"step": [int(step), int(total), message]})
+
+    start = json.loads(sys.stdin.readline() or "null")
+    if start is None:
+        return 0
+    if start["threads"] is not None:
+        import torch
+
+        torch.set_num_threads(start["threads"])
+    store, networks = CaseStore(Path(start["output"]), Path(start["run"])), NetworkKeeper()
+    for line in sys.stdin:
+        case = Case.from_fields(json.loads(line))
+        try:
+            outcome = attempt_case(
+                case, store, networks, preview=start["preview"], progress=on_step, should_cancel=store.is_over
+            )
+        except Cancelled:
+            answer({"outcome": None})
+            return 0
+        answer({"outcome": outcome.to_fields()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,394 @@
+"""Garbage, oversized and slow bytes between client and worker, in both directions."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from InteractiveRefineLib.worker import failure, wire
+from InteractiveRefineLib.worker import server as server_module
+from InteractiveRefineLib.worker.client import Deadlines, RefineRequest, WorkerClient
+from InteractiveRefineLib.worker.server import Server
+from InteractiveRefineLib.worker.wire import FrameDecoder, WireError
+from Testing.tests.worker_examples import IMAGE, same_account
+
+from .conversation import FROM_WORKER, SETTINGS, TO_WORKER, Conversation, CutTransport, Strike, make_backbone
+from .mutation import bounded, damaged, with_strange_field
+from .registry import Tally, row
+
+_GROUP = "Garbage, oversized and slow bytes"
+
+
+class _Recorded(CutTransport):
+    """A worker whose conversation is written down, frame by frame."""
+
+    frames: dict[str, list[bytes]]
+
+    def __init__(self, inlet, strike: Strike) -> None:
+        self.frames = {TO_WORKER: [], FROM_WORKER: []}
+        super().__init__(inlet, strike)
+
+    def _note(self, direction: str, frame: bytes) -> str:
+        self.frames[direction].append(bytes(frame))
+        return super()._note(direction, frame)
+
+
+def _recorded(backbone: str, short: bool = True) -> tuple[dict[str, list[bytes]], Conversation]:
+    talk = Conversation(backbone, Strike(), short)
+    talk._start = lambda inlet: talk.transports.append(_Recorded(inlet, talk._strike)) or talk.transports[-1]
+    talk.client._start_transport = talk._start
+    try:
+        talk.run()
+    finally:
+        talk.end()
+    return talk.transports[0].frames, talk
+
+
+@row(_GROUP, "damaged bytes into the decoder: a message or one clear error, no memory taken on trust")
+def damaged_into_the_decoder(tally: Tally, folder: Path) -> None:
+    frames, _ = _recorded(make_backbone(folder))
+    stream = b"".join([*frames[FROM_WORKER][:4], *(f for f in frames[TO_WORKER] if _kind(f) != "image")])
+
+    @bounded(250)
+    @given(damaged(stream) | st.binary(max_size=200), st.integers(1, 5000))
+    def decode(data: bytes, chunk: int) -> None:
+        with tally.fault("damaged stream"):
+            decoder = FrameDecoder()
+            tracemalloc.start()
+            try:
+                for at in range(0, len(data), chunk):
+                    decoder.feed(data[at : at + chunk])
+                    while (message := decoder.next()) is not None:
+                        assert isinstance(message.kind, str) and len(message.arrays) <= wire.MAX_ARRAYS
+            except WireError as error:
+                assert str(error)
+            finally:
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+            assert peak < 40 * len(data) + 2**21, f"{peak} bytes of memory for {len(data)} bytes"
+
+    decode()
+
+
+@row(
+    _GROUP, "fields of the wrong type or missing, to the worker: refused, and the next round is as if nothing had been"
+)
+def strange_fields_to_the_worker(tally: Tally, folder: Path) -> None:
+    backbone = make_backbone(folder)
+    frames, talk = _recorded(backbone, short=False)
+    hello, *others = frames[TO_WORKER]
+    of_kind = {_kind(frame): frame for frame in reversed(others)}  # the first of each kind
+    expected = talk.answers["first round"]
+
+    @bounded(40)
+    @given(st.sampled_from(sorted(of_kind)).flatmap(lambda kind: with_strange_field(of_kind[kind])))
+    def refuse(frame: bytes) -> None:
+        with tally.fault(f"strange field in {frame[16:300]!r}"), _ServerHere() as server:
+            server.say(hello, of_kind["load"], of_kind["image"], of_kind["state"])
+            server.say(frame)
+            if not server.answers_a_ping():
+                return  # it said goodbye properly, which `answers_a_ping` has checked
+            client = WorkerClient(server.transport, time.monotonic)
+            told, errors = [], []
+            client.on_result, client.on_error = told.append, errors.append
+            client.submit(RefineRequest(IMAGE, backbone, talk_strokes(talk), SETTINGS))
+            server.pump_until(lambda: not client.waiting)
+            assert not errors, errors
+            tally.cases_done(1, len(told))
+            tally.segments_kept(expected.labels, told[0].labels)
+            assert same_account(told[0], expected)
+
+    refuse()
+
+
+@row(_GROUP, "damaged and strange bytes from the worker: one answer, nothing remembered, the next worker is believed")
+def strange_fields_to_the_client(tally: Tally, folder: Path) -> None:
+    frames, talk = _recorded(make_backbone(folder), short=False)
+    answers = frames[FROM_WORKER]
+    wanted = {"hello", "backbone", "progress", "result", "predicted", "error"}
+    first = {kind: next(n for n, frame in enumerate(answers) if _kind(frame) == kind) for kind in wanted}
+
+    @bounded(400)
+    @given(st.sampled_from(sorted(wanted)).flatmap(
+        lambda kind: st.tuples(
+            st.just(first[kind]), with_strange_field(answers[first[kind]]) | damaged(answers[first[kind]])
+        )
+    ))  # fmt: skip
+    def believe(example: tuple[int, bytes]) -> None:
+        n, frame = example
+        with tally.fault(f"strange answer {frame[:300]!r}"):
+            line = _FakeLine()
+            client = WorkerClient(line.start, lambda: 0.0, Deadlines())
+            told = []
+            client.on_result = client.on_error = told.append
+            # The numbers of the jobs are those of the recorded conversation: 1 looked, 2 was the first round.
+            client.describe_backbone(talk._folder)
+            request = RefineRequest(IMAGE, talk._folder, talk_strokes(talk), SETTINGS)
+            client.submit(request)
+            for whole in [*answers[:n], frame]:
+                client.feed(whole)
+            for error in [t for t in told if isinstance(t, failure.WorkerError)]:
+                assert error.code in failure.CODES
+                # An error that the worker's own words make up may say less, but never less than nothing.
+                assert str(error)
+            assert len(told) <= 2, "more answers than questions"
+            if not client.alive:
+                assert not client.waiting, "it waits for a worker that is gone"
+                assert client.segments == [] or any(not isinstance(t, failure.WorkerError) for t in told)
+            client.kill()
+
+    believe()
+
+
+@row(_GROUP, "claims of gigabytes, zlib bombs, thousands of arrays, deep nesting: refused before memory is taken")
+def oversized(tally: Tally, folder: Path) -> None:
+    bomb = zlib.compress(bytes(200 * 2**20), 9)
+    entry = '{"kind":"x","arrays":[{"type":"|u1","shape":[%s],"bytes":%d,"zlib":%s}]}'
+    claims = {
+        "a header of 4 GB": wire.PREFIX.pack(b"IRW1", 2**32 - 1, 0),
+        "a payload of 16 EB": wire.PREFIX.pack(b"IRW1", 10, 2**64 - 1),
+        "a payload of 33 GB": wire.PREFIX.pack(b"IRW1", 10, wire.MAX_PAYLOAD_BYTES + 1),
+        "a zlib bomb": _frame(entry % ("1000", len(bomb), "true"), bomb),
+        "an array of 2^62 bytes": _frame(entry % ("4611686018427387904", 8, "true"), bytes(8)),
+        "65 arrays": _frame('{"kind":"x","arrays":[' + ",".join(['{"type":"|u1","shape":[0],"bytes":0}'] * 65) + "]}"),
+        "nesting": _frame('{"kind":"x","a":' + "[" * 200_000 + "]" * 200_000 + "}"),
+        "a number of a million digits": _frame('{"kind":"x","a":' + "9" * 10**6 + "}"),
+    }  # fmt: skip
+    for what, data in claims.items():
+        with tally.fault(what):
+            decoder = FrameDecoder()
+            tracemalloc.start()
+            try:
+                decoder.feed(data)
+                message = decoder.next()
+                raise AssertionError(f"taken: {message}")
+            except WireError:
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert peak < 20 * len(data) + 2**20, f"{peak} bytes of memory for {len(data)} bytes"
+    with tally.fault("a payload of 30 GB that never comes"):
+        decoder = FrameDecoder()
+        decoder.feed(wire.PREFIX.pack(b"IRW1", 100, 30 * 2**30) + b"{")
+        assert decoder.next() is None and len(decoder._buffer) < 100
+
+
+class _Dripping(CutTransport):
+    """A worker whose words, and to whom the words, come in bits of 1 to 100 bytes."""
+
+    def __init__(self, inlet, strike: Strike) -> None:
+        self._bits = np.random.default_rng(1)
+        super().__init__(inlet, strike)
+
+    def heard(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            size = int(self._bits.integers(1, 100))
+            self.inlet.feed(data[at : at + size])
+            at += size
+
+    def _push(self) -> None:
+        if self._closed or self._to.closed or len(self._pending) <= 1:
+            return super()._push()
+        rest, at = self._pending, 0
+        while at < len(rest):
+            size = int(self._bits.integers(1, 100))
+            self._pending = rest[at : at + size]
+            while self._pending and not self._to.closed and self.process.is_alive():
+                super()._push()
+            at += size
+
+
+@row(_GROUP, "bytes that drip in both directions: the same answers")
+def slow_bytes(tally: Tally, folder: Path) -> None:
+    backbone = make_backbone(folder)
+    _, expected = _recorded(backbone)
+    with tally.fault("dripping"):
+        talk = Conversation(backbone, Strike(), short=True)
+        talk.client._start_transport = lambda inlet: (
+            talk.transports.append(_Dripping(inlet, talk._strike)) or talk.transports[-1]
+        )
+        try:
+            talk.run()
+        finally:
+            talk.end()
+            tally.cases_done(len(expected.answers), len(talk.answers))
+        assert not talk.disturbances
+        for name, result in expected.answers.items():
+            tally.segments_kept(result.labels, talk.answers[name].labels)
+            assert same_account(talk.answers[name], result)
+    with tally.fault("a day for one message"):
+        line = _FakeLine()
+        client = WorkerClient(line.start, lambda: line.now, Deadlines(answer=60, ping=5))
+        told = []
+        client.on_result = client.on_error = told.append
+        client.describe_backbone(backbone)
+        frames, _ = _recorded(backbone)
+        for whole in frames[FROM_WORKER][:2]:
+            for n in range(0, len(whole), 7):
+                client.feed(whole[n : n + 7])
+                for _ in range(10):
+                    line.now += 4.0
+                    client.tick()
+        assert not told and client.alive and not client.waiting
+    with tally.fault("half an image, and then the line is cut"), _ServerHere() as server:
+        server.say(frames[TO_WORKER][0], frames[TO_WORKER][3][:1000])  # leaving the block, it must end by itself
+    with tally.fault("an image that comes slowly: signs of life"), _ServerHere() as server:
+        before, server_module._SIGN_OF_LIFE_S = server_module._SIGN_OF_LIFE_S, 0.02
+        try:
+            for n in range(10):
+                server.say(frames[TO_WORKER][3][n * 100 : n * 100 + 100])
+                time.sleep(0.01)
+            assert server.answers_a_ping(ask=False), "no sign of life"
+        finally:
+            server_module._SIGN_OF_LIFE_S = before
+
+
+def talk_strokes(talk: Conversation):
+    """The strokes of a conversation's first round."""
+    from InteractiveRefineLib.constraints import Constraints
+
+    return Constraints.from_records(IMAGE.geometry, talk.strokes.to_records()[:1])
+
+
+def _kind(frame: bytes) -> str:
+    decoder = FrameDecoder()
+    decoder.feed(frame)
+    return decoder.next().kind
+
+
+def _frame(header: str, payload: bytes = b"") -> bytes:
+    return wire.PREFIX.pack(b"IRW1", len(header), len(payload)) + header.encode() + payload
+
+
+class _FakeLine:
+    """A transport without a process, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now, self.running = 0.0, True
+
+    def start(self, inlet):
+        self.inlet = inlet
+        return self
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close_input(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.running = False
+
+
+class _ServerHere:
+    """A worker's server in a thread of this process, with real pipes; a thread that breaks is a failure."""
+
+    def __enter__(self) -> _ServerHere:
+        theirs, self._say = os.pipe()
+        self._hear, ours = os.pipe()
+        self._files = os.fdopen(theirs, "rb", 0), os.fdopen(ours, "wb", 0)
+        self._server = Server(*self._files, give_up=lambda: None)
+        self.broken: list = []
+        self._hook, threading.excepthook = threading.excepthook, lambda args: self.broken.append(args.exc_value)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._decoder, self._inlet = FrameDecoder(), None
+        return self
+
+    def __exit__(self, *_) -> None:
+        os.close(self._say)
+        self._thread.join(20)
+        alive = self._thread.is_alive()
+        # The listening thread hangs on the pipe; with the pipe's end it ends.
+        for thread in threading.enumerate():
+            if thread.name == "listener":
+                thread.join(5)
+        threading.excepthook = self._hook
+        os.close(self._hear)
+        for file in self._files:
+            file.close()
+        assert not self.broken, f"a thread of the worker broke: {self.broken[0]!r}"
+        assert not alive, "the worker does not leave"
+
+    def _run(self) -> None:
+        self.code = self._server.run()
+        self._files[1].close()
+
+    def say(self, *frames: bytes) -> None:
+        for data in frames:
+            while data:
+                try:
+                    data = data[os.write(self._say, data) :]
+                except BrokenPipeError:
+                    return
+
+    def answers_a_ping(self, ask: bool = True) -> bool:
+        """True when a pong comes; False when it left, which it may only after an error that says why, or a goodbye."""
+        if ask:
+            self.say(wire.encode(wire.PING))
+        heard, end = [], time.monotonic() + 20
+        while time.monotonic() < end:
+            message = self._decoder.next()
+            if message is not None:
+                heard.append(message)
+                if message.kind == wire.PONG:
+                    if ask:
+                        self._settle()
+                    return True
+                continue
+            if select.select([self._hear], [], [], 20)[0]:
+                data = os.read(self._hear, 1 << 16)
+                if not data:
+                    last = heard[-1] if heard else None
+                    polite = self.code == 0 or (last is not None and last.kind == wire.ERROR and last.fields["text"])
+                    assert polite, f"it left without a word, code {self.code}"
+                    return False
+                self._decoder.feed(data)
+        raise AssertionError("neither an answer nor an end")
+
+    def _settle(self) -> None:
+        """Wait until what was asked before is answered: another question comes last."""
+        self.say(wire.encode("what is this", {"job": 10**6}))
+        while True:
+            message = self._decoder.next()
+            if message is None:
+                assert select.select([self._hear], [], [], 20)[0], "it does not answer"
+                data = os.read(self._hear, 1 << 16)
+                if not data:
+                    return
+                self._decoder.feed(data)
+            elif message.kind == wire.ERROR and message.fields.get("job") == 10**6:
+                return
+
+    def transport(self, inlet) -> _ServerHere:
+        """This server as the transport of a client that comes later."""
+        self._inlet = inlet
+        return self
+
+    def write(self, data: bytes) -> None:
+        self.say(data)
+
+    def close_input(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        self._inlet = None
+
+    def pump_until(self, done) -> None:
+        while not done():
+            assert select.select([self._hear], [], [], 20)[0], "no answer"
+            data = os.read(self._hear, 1 << 16)
+            if not data:
+                self._inlet.transport_closed("ended with exit code 0", "")
+                return
+            self._inlet.feed(data)
