@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .backbone.grid import most_likely
 from .backbone.load import Backbone
 from .backbone.outputs import ClassLogits
 from .backbone.preprocessing import rounded_spacing
-from .decoding.blend import Distances, network_labels, slabs
-from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow, standardized
+from .decoding.blend import Distances, network_labels
+from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow
 from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
 from .partial.prepare import prepare
 from .progress import Progress, ShouldCancel, never_cancel, no_progress
+from .standardized import StandardizedFeatures
 from .volume import Volume
 
 
@@ -74,7 +76,7 @@ class NetworkState:
         grid_labels: (*grid shape) initial labels.
         labels: (*image shape) uint16 initial labels.
         doubt: of the untuned network.
-        similarity_features: (F, *grid shape) standardized intensities and last features.
+        similarity_features: standardized intensities and last features.
         lengths: how far strokes act in this image.
         notes: sentences for the user.
     """
@@ -97,20 +99,19 @@ class NetworkState:
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.
             self.logits = self.to_classes(network.logits.movedim(0, -1).contiguous()).movedim(-1, 0)
-            self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()
-            self.doubt = Doubt(self.logits)
+            self.grid_labels = most_likely(self.logits).cpu().numpy()
+            self.doubt = Doubt(self.logits, self.grid_labels)
             self._to_image = self._nearest_image_voxels()
             intensities = torch.as_tensor(np.stack([c[self._to_image] for c in frame.image]), device=device).float()
             limits = torch.quantile(intensities.flatten(1)[:, ::7], torch.tensor([0.05, 0.99], device=device), dim=1)
             for channel, low, high in zip(intensities, *limits):
                 channel.clamp_(low, high)  # in place: air and metal must not decide the scale
             parts = [intensities] + ([network.features] if network.features is not None else [])
-            self.similarity_features = standardized(torch.cat(parts))
-            self._feature_edges = FeatureEdges(network.features, self.grid) if network.features is not None else None
-        whole = tuple(slice(0, n) for n in frame.shape)
-        self.labels = np.empty(frame.shape, dtype=np.uint16)
-        for slab in slabs(whole):
-            self.labels[slab] = network_labels(self.grid, self.logits, slab)
+            self.similarity_features = StandardizedFeatures(parts)
+            self._feature_edges = None
+            if network.features is not None:
+                self._feature_edges = FeatureEdges(network.features, self.similarity_features.scales[1], self.grid)
+        self.labels = network_labels(self.grid, self.logits, tuple(slice(0, n) for n in frame.shape))
         self.lengths = Distances.for_image(frame.shape, frame.spacing)
 
     def _nearest_image_voxels(self) -> tuple[np.ndarray, ...]:

@@ -138,7 +138,7 @@ class RefineSession:
         return Segmentation(self._frame.to_user(labels), self.image.geometry, self.classes, header=dict(self._header))
 
     def predict(self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
-        """Run the network on the whole image; returns the present labels (K, J, I) uint16.
+        """Run the network on the whole image; returns a copy of the present labels (K, J, I) uint16.
 
         Without a `current` segmentation they are the network's own.
 
@@ -181,7 +181,8 @@ class RefineSession:
             warnings.append("There are no strokes, points or boxes: nothing was changed.")
             stages.finish()
             seeds = Seeds(strokes.voxels, strokes.wanted)
-            return self._result(self._present.labels, resolved, strokes, seeds, None, [], warnings, stages)
+            nothing = np.empty((0, 3), dtype=np.int64)
+            return self._result(self._present.labels, nothing, resolved, strokes, seeds, None, [], warnings, stages)
 
         with stages("growing") as progress:
             progress(0, 1, "Growing the strokes")
@@ -200,9 +201,10 @@ class RefineSession:
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
 
-        result = self._result(labels, resolved, strokes, seeds, outcome, reaches, warnings, stages)
+        changed = np.stack(np.nonzero(labels != self._present.labels), axis=1)
+        result = self._result(labels, changed, resolved, strokes, seeds, outcome, reaches, warnings, stages)
         stages.finish()
-        self._present.accept(labels, result.labels.copy(), called)  # the user may write into the result's
+        self._present.accept(labels, result.labels, called, changed)
         self._warnings = []
         return result
 
@@ -259,6 +261,7 @@ class RefineSession:
     def _result(
         self,
         labels: np.ndarray,
+        changed: np.ndarray,
         resolved: ResolvedConstraints,
         strokes: RoundInput,
         seeds: Seeds,
@@ -268,7 +271,7 @@ class RefineSession:
         stages: Stages,
     ) -> RefinementResult:
         return round_result(
-            self._frame, self._present, labels, self.classes, strokes, seeds, resolved,
+            self._frame, self._present, labels, changed, self.classes, strokes, seeds, resolved,
             reaches=reaches, loss_curve=list(outcome.loss_curve) if outcome else [], warnings=warnings,
             timings=dict(stages.seconds), seed=self.settings.seed,
         )  # fmt: skip

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from InteractiveRefineLib.backbone.config import CropRule
+from InteractiveRefineLib.backbone.config import CropRule, IntensityRule
 from InteractiveRefineLib.errors import BackboneError, InputError
+from InteractiveRefineLib.geometry import Geometry
 
 torch = pytest.importorskip("torch")
 
@@ -17,6 +18,7 @@ from InteractiveRefineLib.backbone.grid import (  # noqa: E402
     most_likely,
     plan_grid,
 )
+from InteractiveRefineLib.backbone.preprocessing import ConfigPreprocessing  # noqa: E402
 from Testing.tests.network_examples import a_config, noise  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,9 +67,12 @@ def test_bringing_an_image_to_the_network_is_linear_interpolation(shape, network
 
 
 def test_only_the_crop_reaches_the_network():
-    image = torch.arange(6.0).view(1, 1, 1, 6)
-    grid = NetworkGrid((1, 1, 6), (slice(0, 1), slice(0, 1), slice(2, 6)), (1, 1, 2))
-    assert grid.to_network(image).tolist() == [[[[2.5, 4.5]]]]
+    image = np.zeros((1, 2, 2, 6), np.int16)
+    image[..., 2:] = [2, 3, 4, 5]
+    config = a_config(crop=CropRule("foreground"), spacing=(2.0, 1.0, 1.0), intensity=IntensityRule("window", 0, 10))
+    result, grid = ConfigPreprocessing(config)(image, Geometry((2, 2, 6), np.eye(4)), torch.device("cpu"))
+    assert grid.crop[2] == slice(2, 6)
+    assert result.numpy() == pytest.approx(np.broadcast_to([0.25, 0.45], (1, 2, 2, 2)))
 
 
 def test_integers_become_float32_and_an_equal_grid_takes_the_voxels_themselves():

@@ -45,7 +45,7 @@ def after(present, strokes, seeds):
     labels, called = present.labels.copy(), present.called.copy()
     called.of(np.ravel_multi_index(tuple(strokes.voxels.T), labels.shape), labels[tuple(strokes.voxels.T)])
     labels[tuple(seeds.voxels.T)] = seeds.labels
-    present.accept(labels, labels.copy(), called)
+    present.accept(labels, labels.copy(), called, np.argwhere(labels != present.labels))
     return present
 
 
@@ -64,7 +64,7 @@ def doubt_about(*missing):
         logits[label, ..., label] = 10.0
     for label in missing:
         logits[label], logits[0, ..., label] = -30.0, 10.0
-    return Doubt(logits)
+    return Doubt(logits, logits.argmax(dim=0).numpy())
 
 
 def fresh(present, strokes, seeds, doubt=None):
