@@ -88,6 +88,7 @@ class NetworkState:
         layers: int,
         device: torch.device,
         *,
+        cache_bytes: int = 4 * 2**30,
         progress: Progress = no_progress,
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:
@@ -95,7 +96,10 @@ class NetworkState:
         self.to_classes = ClassLogits(backbone.config)
         with torch.no_grad():
             image, self.grid = backbone.preprocessing(frame.image, frame.geometry, device)
-            network = prepare(backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel)
+            network = prepare(
+                backbone, self.grid, image, layers,
+                cache_bytes=cache_bytes, progress=progress, should_cancel=should_cancel,
+            )  # fmt: skip
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.
             self.logits = self.to_classes(network.logits.movedim(0, -1).contiguous()).movedim(-1, 0)

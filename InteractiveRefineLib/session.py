@@ -12,7 +12,7 @@ from .class_table import ClassTable
 from .constraints import Constraints
 from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
-from .decoding.setup import decoder_of_round
+from .decoding.setup import decoder_of_round, region_that_matters
 from .device import choose_device, out_of_memory_as_error
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
@@ -213,7 +213,7 @@ class RefineSession:
         if self._state is None or self._layers != self.settings.layers:
             self._state = NetworkState(
                 self._frame, self.backbone, self.settings.layers, self._device,
-                progress=progress, should_cancel=should_cancel,
+                cache_bytes=int(self.settings.cache_gb * 2**30), progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self._layers = self.settings.layers
         self._present.settle(self._state.labels)
@@ -231,8 +231,16 @@ class RefineSession:
             return None, state.logits
         problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
         outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
-        tuned = state.part.everywhere(outcome.values).movedim(0, -1)
-        return outcome, state.to_classes(tuned.contiguous()).movedim(-1, 0)
+        region = region_that_matters(state, self._present, strokes, seeds, self.settings)
+        if region is not None and any(side.start >= side.stop for side in region):
+            return outcome, state.logits
+        tuned = state.part.everywhere(outcome.values, region).movedim(0, -1)
+        tuned = state.to_classes(tuned.contiguous()).movedim(-1, 0)
+        if region is None:
+            return outcome, tuned
+        everywhere = state.logits.clone()
+        everywhere[(slice(None), *region)] = tuned
+        return outcome, everywhere
 
     def _decode(
         self,

@@ -19,10 +19,14 @@ class StandardizedFeatures:
 
     def at(self, index: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(N, sum of F_i) at the voxels of three index tensors (N,)."""
-        return torch.cat([(part[(slice(None), *index)].T * s) for part, s in zip(self._parts, self.scales)], dim=1)
+        found = [part[(slice(None), *index)].T.float() * s for part, s in zip(self._parts, self.scales)]
+        return torch.cat(found, dim=1)
 
 
 def standard_scales(features: torch.Tensor) -> torch.Tensor:
     """(F,) one over the standard deviation of each channel of (F, ...); 0 for constant channels."""
-    spread = features.flatten(1).std(dim=1)
+    if features.dtype == torch.float16:  # sums of many need more digits
+        spread = torch.stack([channel.float().std() for channel in features])
+    else:
+        spread = features.flatten(1).std(dim=1)
     return torch.where(spread > 1e-6, 1.0 / spread.clamp_min(1e-6), torch.zeros_like(spread))

@@ -91,6 +91,12 @@ class Doubt:
         return torch.exp(-0.5 * (lead / VOXEL_DOUBT) ** 2).cpu().numpy()
 
 
+def may_follow_far(label: int, choice: str, doubt: Doubt) -> bool:
+    """False where a class cannot be trusted far from its strokes, whatever the tuned network says."""
+    known = label < len(doubt.of_class)
+    return known and (choice == "whole" or (choice == "automatic" and doubt.of_class[label] > NO_TRUST))
+
+
 def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choice: str, doubt: Doubt) -> Reach:
     """Decide for one class.
 
@@ -101,7 +107,7 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
         choice: "automatic" (as far as the network's doubt goes), "local" or "whole".
         doubt: of the untuned network.
     """
-    if choice == "local":
+    if not may_follow_far(label, choice, doubt):
         return Reach(label, np.zeros(tuned.shape, dtype=np.float32))
     parts, _ = ndimage.label(tuned == label)
     touched = np.unique(parts[tuple(stroke_voxels.T)])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+Box = tuple[slice, slice, slice]
+
 
 @dataclass(frozen=True)
 class Window:
