@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .backbone.grid import most_likely
 from .backbone.load import Backbone
 from .backbone.outputs import ClassLogits
 from .backbone.preprocessing import rounded_spacing
-from .decoding.blend import Distances, network_labels, slabs
-from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow, standardized
+from .decoding.blend import Distances, network_labels
+from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow
 from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
 from .partial.prepare import prepare
 from .progress import Progress, ShouldCancel, never_cancel, no_progress
+from .standardized import StandardizedFeatures
 from .volume import Volume
 
 
@@ -77,7 +79,7 @@ class NetworkState:
         logit_labels: (*image shape) uint16, the likeliest class of the interpolated logits.
         labels: (*image shape) uint16 initial labels: the same array, or what the owner's tool makes of the output.
         doubt: of the untuned network.
-        similarity_features: (F, *grid shape) standardized intensities and last features.
+        similarity_features: standardized intensities and last features.
         lengths: how far strokes act in this image.
         notes: sentences for the user.
     """
@@ -89,6 +91,7 @@ class NetworkState:
         layers: int,
         device: torch.device,
         *,
+        cache_bytes: int = 4 * 2**30,
         progress: Progress = no_progress,
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:
@@ -96,24 +99,26 @@ class NetworkState:
         self.to_classes = ClassLogits(backbone.config)
         with torch.no_grad():
             image, self.grid = backbone.preprocessing(frame.image, frame.geometry, device)
-            network = prepare(backbone, self.grid, image, layers, progress=progress, should_cancel=should_cancel)
+            network = prepare(
+                backbone, self.grid, image, layers,
+                cache_bytes=cache_bytes, progress=progress, should_cancel=should_cancel,
+            )  # fmt: skip
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.
             self.logits = self.to_classes(network.logits.movedim(0, -1).contiguous()).movedim(-1, 0)
-            self.grid_labels = self.logits.argmax(dim=0).cpu().numpy()
-            self.doubt = Doubt(self.logits)
+            self.grid_labels = most_likely(self.logits).cpu().numpy()
+            self.doubt = Doubt(self.logits, self.grid_labels)
             self._to_image = self._nearest_image_voxels()
             intensities = torch.as_tensor(np.stack([c[self._to_image] for c in frame.image]), device=device).float()
             limits = torch.quantile(intensities.flatten(1)[:, ::7], torch.tensor([0.05, 0.99], device=device), dim=1)
             for channel, low, high in zip(intensities, *limits):
                 channel.clamp_(low, high)  # in place: air and metal must not decide the scale
             parts = [intensities] + ([network.features] if network.features is not None else [])
-            self.similarity_features = standardized(torch.cat(parts))
-            self._feature_edges = FeatureEdges(network.features, self.grid) if network.features is not None else None
-        whole = tuple(slice(0, n) for n in frame.shape)
-        self.logit_labels = np.empty(frame.shape, dtype=np.uint16)
-        for slab in slabs(whole):
-            self.logit_labels[slab] = network_labels(self.grid, self.logits, slab)
+            self.similarity_features = StandardizedFeatures(parts)
+            self._feature_edges = None
+            if network.features is not None:
+                self._feature_edges = FeatureEdges(network.features, self.similarity_features.scales[1], self.grid)
+        self.logit_labels = network_labels(self.grid, self.logits, tuple(slice(0, n) for n in frame.shape))
         self.labels = self.logit_labels
         if self.grid.own_channels is not None:
             label_of = np.array([*backbone.config.channel_labels, 0], dtype=np.uint16)  # the last one is that of -1

@@ -40,9 +40,9 @@ class PresentLabels:
 
     @property
     def in_user_axes(self) -> np.ndarray:
-        """The labels in the user's axes (K, J, I); kept, for turning a whole scan takes long: not to be written to."""
+        """The labels in the user's axes (K, J, I), read-only: turning or copying a whole scan takes long."""
         if self._user_labels is None:
-            self._user_labels = self._frame.to_user(self.labels)
+            self._user_labels = read_only(self._frame.to_user(self.labels))
         return self._user_labels
 
     def give(self, labels: np.ndarray, manual: np.ndarray | None) -> None:
@@ -52,7 +52,7 @@ class PresentLabels:
     def settle(self, network_labels: np.ndarray) -> None:
         """Once the network ran: start from its labels, then let what was given from outside take their place."""
         if self.labels is None:
-            self.labels = network_labels.copy()
+            self.labels = network_labels  # never written to
             self.manual = np.zeros(self.labels.shape, dtype=bool)
         if self._given is None:
             return
@@ -60,12 +60,19 @@ class PresentLabels:
         self.labels, self._given, self._given_manual = self._given, None, None
         self._user_labels = None
 
-    def accept(self, labels: np.ndarray, user_labels: np.ndarray, called: CalledLabels) -> None:
+    def accept(self, labels: np.ndarray, user_labels: np.ndarray, called: CalledLabels, changed: np.ndarray) -> None:
         """Make a round's result the present labels; what the round changed is not the user's any more.
 
         Args:
-            labels: in the frame.
-            user_labels: the same in the user's axes, not to be written to any more.
+            labels: in the frame; not to be written to any more.
+            user_labels: the same in the user's axes, read-only.
+            changed: (N, 3) voxels of the frame that the round changed.
         """
-        self.manual &= labels == self.labels
+        self.manual[tuple(changed.T)] = False
         self.labels, self._user_labels, self.called = labels, user_labels, called
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same array; writing into it fails, so that several owners can share it."""
+    array.flags.writeable = False
+    return array

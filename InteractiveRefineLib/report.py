@@ -11,6 +11,7 @@ import torch
 
 from . import __version__
 from .geometry import box_around
+from .present import read_only
 from .resolution import ResolvedConstraints
 from .result import ClassChange, RefinementResult
 from .round_input import RoundInput
@@ -27,6 +28,7 @@ def round_result(
     frame: ImageFrame,
     present: PresentLabels,
     labels: np.ndarray,
+    voxels: np.ndarray,
     classes: list[Segment],
     strokes: RoundInput,
     seeds: Seeds,
@@ -38,9 +40,8 @@ def round_result(
     timings: dict[str, float],
     seed: int,
 ) -> RefinementResult:
-    """The account of one round in the user's axes; `labels` (*frame shape) are the new ones."""
+    """The account of one round in the user's axes; `labels` (*frame shape) are the new ones, changed at `voxels`."""
     # Only what changed is brought into the user's axes: turning whole scans would take longer than the walker.
-    voxels = np.stack(np.nonzero(labels != present.labels), axis=1)
     before, after = present.labels[tuple(voxels.T)], labels[tuple(voxels.T)]
     shape = present.in_user_axes.shape
     flat = frame.user_indices(voxels, shape)
@@ -48,8 +49,8 @@ def round_result(
     refined.reshape(-1)[flat] = after
     mentioned = set(strokes.wanted.tolist()) | set(strokes.called.tolist())
     return RefinementResult(
-        labels=refined,
-        previous=present.in_user_axes.copy(),
+        labels=read_only(refined),
+        previous=present.in_user_axes,
         changed_box=box_around(np.stack(np.unravel_index(flat, shape), axis=1)) if len(flat) else None,
         changes=changes_between(
             before, after, classes, frame.geometry.voxel_volume_ml, {r.label: r.name for r in reaches}, mentioned

@@ -31,8 +31,8 @@ class RefinementResult:
     """The refined segmentation and an account of how it came about.
 
     Attributes:
-        labels: (K, J, I) uint16 label map on the image's grid.
-        previous: (K, J, I) uint16 label map before this refinement.
+        labels: (K, J, I) uint16 label map on the image's grid; read-only, copy it to write into it.
+        previous: (K, J, I) uint16 label map before this refinement; read-only.
         changed_box: slices (K, J, I) around all changed voxels, None when nothing changed.
         changes: one entry per class that changed or had a stroke.
         strokes: (K, J, I) uint16, what the user drew: label per voxel, 255 = background, 0 = none.

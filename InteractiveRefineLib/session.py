@@ -12,7 +12,7 @@ from .class_table import ClassTable
 from .constraints import Constraints
 from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
-from .decoding.setup import decoder_of_round
+from .decoding.setup import decoder_of_round, region_that_matters
 from .device import choose_device, out_of_memory_as_error
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
@@ -151,7 +151,7 @@ class RefineSession:
         return Segmentation(self._frame.to_user(labels), self.image.geometry, self.classes, header=dict(self._header))
 
     def predict(self, *, progress: Progress = no_progress, should_cancel: ShouldCancel = never_cancel) -> np.ndarray:
-        """Run the network on the whole image; returns the present labels (K, J, I) uint16.
+        """Run the network on the whole image; returns a copy of the present labels (K, J, I) uint16.
 
         Without a `current` segmentation they are the network's own.
 
@@ -194,7 +194,8 @@ class RefineSession:
             warnings.append("There are no strokes, points or boxes: nothing was changed.")
             stages.finish()
             seeds = Seeds(strokes.voxels, strokes.wanted)
-            return self._result(self._present.labels, resolved, strokes, seeds, None, [], warnings, stages)
+            nothing = np.empty((0, 3), dtype=np.int64)
+            return self._result(self._present.labels, nothing, resolved, strokes, seeds, None, [], warnings, stages)
 
         with stages("growing") as progress:
             progress(0, 1, "Growing the strokes")
@@ -217,9 +218,10 @@ class RefineSession:
             labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
 
-        result = self._result(labels, resolved, strokes, seeds, outcome, reaches, warnings, stages)
+        changed = np.stack(np.nonzero(labels != self._present.labels), axis=1)
+        result = self._result(labels, changed, resolved, strokes, seeds, outcome, reaches, warnings, stages)
         stages.finish()
-        self._present.accept(labels, result.labels.copy(), called)  # the user may write into the result's
+        self._present.accept(labels, result.labels, called, changed)
         self._warnings = []
         return result
 
@@ -228,7 +230,7 @@ class RefineSession:
         if self._state is None or self._layers != self.settings.layers:
             self._state = NetworkState(
                 self._frame, self.backbone, self.settings.layers, self._device,
-                progress=progress, should_cancel=should_cancel,
+                cache_bytes=int(self.settings.cache_gb * 2**30), progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self._layers = self.settings.layers
         self._present.settle(self._state.labels)
@@ -246,8 +248,16 @@ class RefineSession:
             return None, state.logits
         problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
         outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
-        tuned = state.part.everywhere(outcome.values).movedim(0, -1)
-        return outcome, state.to_classes(tuned.contiguous()).movedim(-1, 0)
+        region = region_that_matters(state, self._present, strokes, seeds, self.settings)
+        if region is not None and any(side.start >= side.stop for side in region):
+            return outcome, state.logits
+        tuned = state.part.everywhere(outcome.values, region).movedim(0, -1)
+        tuned = state.to_classes(tuned.contiguous()).movedim(-1, 0)
+        if region is None:
+            return outcome, tuned
+        everywhere = state.logits.clone()
+        everywhere[(slice(None), *region)] = tuned
+        return outcome, everywhere
 
     def _decode(
         self,
@@ -277,6 +287,7 @@ class RefineSession:
     def _result(
         self,
         labels: np.ndarray,
+        changed: np.ndarray,
         resolved: ResolvedConstraints,
         strokes: RoundInput,
         seeds: Seeds,
@@ -286,7 +297,7 @@ class RefineSession:
         stages: Stages,
     ) -> RefinementResult:
         return round_result(
-            self._frame, self._present, labels, self.classes, strokes, seeds, resolved,
+            self._frame, self._present, labels, changed, self.classes, strokes, seeds, resolved,
             reaches=reaches, loss_curve=list(outcome.loss_curve) if outcome else [], warnings=warnings,
             timings=dict(stages.seconds), seed=self.settings.seed,
         )  # fmt: skip

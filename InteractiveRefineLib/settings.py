@@ -35,6 +35,8 @@ class RefineSettings:
         max_distance_mm: growing's bound R in mm.
         seed: of every random choice (sampling of voxels).
         device: "auto", "cpu" or "cuda:N".
+        cache_gb: memory for what the network's windows keep between rounds; those beyond it run again when strokes
+            need them. It changes the time, not the result.
     """
 
     update: str = "protected"
@@ -51,6 +53,7 @@ class RefineSettings:
     max_distance_mm: float = 20.0
     seed: int = 0
     device: str = "auto"
+    cache_gb: float = 4.0
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -70,6 +73,7 @@ class RefineSettings:
             ("threshold", self.threshold, 0),
             ("threshold_noise", self.threshold_noise, 0),
             ("max_distance_mm", self.max_distance_mm, 0),
+            ("cache_gb", self.cache_gb, 0),
         ):
             if value is not None and not value >= smallest:
                 raise InputError(f"{name} must be at least {smallest}, not {value}.")

@@ -24,6 +24,11 @@ class IntensityRule:
     mean: float | None = None
     std: float | None = None
 
+    @property
+    def of_single_voxels(self) -> bool:
+        """True where a voxel's new intensity depends on no other voxel."""
+        return self.rule in ("none", "window")
+
 
 @dataclass(frozen=True)
 class CropRule:

@@ -44,8 +44,12 @@ class ConfigPreprocessing:
     def __call__(self, image: np.ndarray, geometry: Geometry, device: torch.device) -> tuple[torch.Tensor, NetworkGrid]:
         """See `Preprocessing`."""
         grid = plan_grid(self._config, image, rounded_spacing(geometry))
-        normalized = torch.from_numpy(normalize(image, self._config.intensity)).to(device)
-        return grid.to_network(normalized), grid
+        cropped = (slice(None), *grid.crop)
+        if self._config.intensity.of_single_voxels:  # the rest of the image does not matter
+            normalized = normalize(image[cropped], self._config.intensity)
+        else:
+            normalized = normalize(image, self._config.intensity)[cropped]
+        return grid.to_network(torch.from_numpy(normalized).to(device)), grid
 
 
 def rounded_spacing(geometry: Geometry) -> tuple[float, float, float]:

@@ -29,14 +29,18 @@ def sample_product(field: torch.Tensor, positions: Sequence[np.ndarray]) -> torc
         highs.append(high - first)
         fractions.append((position - low).astype(np.float32))
     out = field[(slice(None), *needed)].float()
-    # The last axis by a matrix product, on the small grid: gathering single voxels would crawl through memory.
-    matrix = np.zeros((out.shape[3], len(lows[2])), dtype=np.float32)
-    np.add.at(matrix, (lows[2], np.arange(len(lows[2]))), 1 - fractions[2])
-    np.add.at(matrix, (highs[2], np.arange(len(highs[2]))), fractions[2])
-    out = out.contiguous() @ torch.from_numpy(matrix).to(out.device)
+    # One row for each asked voxel already: equal lengths alone would not do where positions were clamped.
+    done = [not f.any() and np.array_equal(low, np.arange(n)) for f, low, n in zip(fractions, lows, out.shape[1:])]
+    if all(done):
+        return out.clone(memory_format=torch.contiguous_format)
+    if not done[2]:
+        # The last axis by a matrix product, on the small grid: gathering single voxels would crawl through memory.
+        matrix = np.zeros((out.shape[3], len(lows[2])), dtype=np.float32)
+        np.add.at(matrix, (lows[2], np.arange(len(lows[2]))), 1 - fractions[2])
+        np.add.at(matrix, (highs[2], np.arange(len(highs[2]))), fractions[2])
+        out = out.contiguous() @ torch.from_numpy(matrix).to(out.device)
     for axis in (1, 0):  # whole rows, then whole planes
-        # One row for each asked voxel already: equal lengths alone would not do where positions were clamped.
-        if not fractions[axis].any() and np.array_equal(lows[axis], np.arange(out.shape[axis + 1])):
+        if done[axis]:
             continue
         lower = out.index_select(axis + 1, torch.from_numpy(lows[axis]).to(out.device))
         upper = out.index_select(axis + 1, torch.from_numpy(highs[axis]).to(out.device))

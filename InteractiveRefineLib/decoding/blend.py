@@ -15,6 +15,8 @@ from ..backbone.sampling import VoxelSampler, sample_product
 HOLD_ACCEPTED = 2.0
 #: The same for a label that the user painted or another program made: no network overrules it from afar.
 HOLD_MANUAL = 20.0
+#: Voxels computed together, to bound memory.
+_CHUNK = 400_000
 #: Logit of a class that is out of the question.
 _NEVER = -50.0
 
@@ -141,12 +143,35 @@ def _lifted(
 
 
 def network_labels(grid: NetworkGrid, logits: torch.Tensor, box: Box) -> np.ndarray:
-    """The likeliest class of logits (C, *grid shape) at all image voxels of a box, (*box shape) uint16."""
-    labels = most_likely(grid.sample_box(logits, box)).cpu().numpy().astype(np.uint16)
+    """The likeliest class of logits (C, *grid shape) at all image voxels of a box, (*box shape) uint16.
+
+    Where all nodes around a voxel agree on a class, interpolation cannot change it: only the others are computed.
+    """
+    region, positions = grid.nodes_around(box)
+    field = logits[(slice(None), *region)]
+    nodes = most_likely(field).cpu().numpy().astype(np.uint16)
+    low = [np.floor(p).astype(np.int64) for p in positions]
+    labels = nodes[np.ix_(*low)]
+    mixed = np.stack(np.nonzero(_disagree(nodes)[np.ix_(*low)]), axis=1)
+    by_voxel = field.movedim(0, -1)
+    for first in range(0, len(mixed), _CHUNK):
+        some = mixed[first : first + _CHUNK].T
+        sampler = VoxelSampler([p[i] for p, i in zip(positions, some)], nodes.shape, logits.device)
+        labels[tuple(some)] = sampler(by_voxel).argmax(dim=1).cpu().numpy()
     outside = grid.outside_crop(box)
     if outside is not None:
         labels[outside] = 0
     return labels
+
+
+def _disagree(nodes: np.ndarray) -> np.ndarray:
+    """(*shape) bool: cells, named by their lowest corner, whose corners differ; beyond the last node there are none."""
+    lowest, highest = nodes, nodes
+    for axis in range(3):
+        after = np.minimum(np.arange(1, nodes.shape[axis] + 1), nodes.shape[axis] - 1)
+        lowest = np.minimum(lowest, lowest.take(after, axis))
+        highest = np.maximum(highest, highest.take(after, axis))
+    return lowest != highest
 
 
 def blend_weight(distance: torch.Tensor, lengths: Distances) -> torch.Tensor:

@@ -67,12 +67,13 @@ class FeatureEdges:
 
     Args:
         features: (F, *grid shape).
+        scales: (F,) factors that bring every channel to spread one.
         grid: where they lie.
     """
 
-    def __init__(self, features: torch.Tensor, grid: NetworkGrid) -> None:
+    def __init__(self, features: torch.Tensor, scales: torch.Tensor, grid: NetworkGrid) -> None:
         self._grid = grid
-        scale = standard_scales(features) / features.shape[0] ** 0.5
+        scale = scales / features.shape[0] ** 0.5
         self._fields = [self._along(features, scale, axis) for axis in range(3)]
 
     def _along(self, features: torch.Tensor, scale: torch.Tensor, axis: int) -> torch.Tensor | None:
@@ -155,14 +156,3 @@ def resemblance(intensities: torch.Tensor, seeds: tuple[torch.Tensor, ...]) -> t
         nearest = torch.minimum((channel - above).abs_(), (channel - below).abs_())
         worst = torch.maximum(worst, nearest)
     return torch.exp(-0.5 * (worst / RESEMBLANCE_SIGMA) ** 2)
-
-
-def standardized(features: torch.Tensor) -> torch.Tensor:
-    """Each channel (F, ...) divided by its standard deviation; differences need no mean. Constant channels -> 0."""
-    return features * standard_scales(features).view(-1, *[1] * (features.ndim - 1))
-
-
-def standard_scales(features: torch.Tensor) -> torch.Tensor:
-    """The factors (F,) by which `standardized` multiplies the channels."""
-    spread = features.flatten(1).std(dim=1)
-    return torch.where(spread > 1e-6, 1.0 / spread.clamp_min(1e-6), torch.zeros_like(spread))

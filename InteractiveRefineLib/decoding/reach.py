@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..backbone.grid import most_likely
-
 #: Lead, relative to the background's, at which a voxel's doubt has fallen to exp(-1/2).
 VOXEL_DOUBT = 0.3
 #: How much farther than usual the strokes of a class act that is missing from the network's answer.
@@ -55,15 +53,18 @@ class Doubt:
 
     Args:
         initial: (C, *grid shape) initial class logits.
+        labels: (*grid shape) the likeliest class.
     """
 
-    def __init__(self, initial: torch.Tensor) -> None:
+    def __init__(self, initial: torch.Tensor, labels: np.ndarray) -> None:
         self._initial = initial
         two = torch.topk(initial, 2, dim=0).values
-        lead = two[0] - two[1]
-        labels = most_likely(initial)
-        medians = [lead[labels == c] for c in range(initial.shape[0])]
-        medians = [float(m.median()) if m.numel() else 0.0 for m in medians]
+        lead = (two[0] - two[1]).flatten()
+        # Sorted once by class: a mask for each of many classes would read everything each time.
+        by_class = np.argsort(labels.astype(np.uint16), axis=None, kind="stable")
+        order = torch.as_tensor(by_class, device=initial.device)
+        counts = np.bincount(labels.reshape(-1), minlength=initial.shape[0]).tolist()
+        medians = [float(m.median()) if m.numel() else 0.0 for m in lead[order].split(counts)]
         self._reference = medians[0] if medians[0] > 0 else max(max(medians), 1e-6)
         #: per label, 0 (the network is certain) to 1 (in the dark, or the class is absent)
         self.of_class = [float(np.clip(1 - m / self._reference, 0, 1) ** 2) for m in medians]
@@ -90,6 +91,12 @@ class Doubt:
         return torch.exp(-0.5 * (lead / VOXEL_DOUBT) ** 2).cpu().numpy()
 
 
+def may_follow_far(label: int, choice: str, doubt: Doubt) -> bool:
+    """False where a class cannot be trusted far from its strokes, whatever the tuned network says."""
+    known = label < len(doubt.of_class)
+    return known and (choice == "whole" or (choice == "automatic" and doubt.of_class[label] > NO_TRUST))
+
+
 def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choice: str, doubt: Doubt) -> Reach:
     """Decide for one class.
 
@@ -100,7 +107,7 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
         choice: "automatic" (as far as the network's doubt goes), "local" or "whole".
         doubt: of the untuned network.
     """
-    if choice == "local":
+    if not may_follow_far(label, choice, doubt):
         return Reach(label, np.zeros(tuned.shape, dtype=np.float32))
     parts, _ = ndimage.label(tuned == label)
     touched = np.unique(parts[tuple(stroke_voxels.T)])

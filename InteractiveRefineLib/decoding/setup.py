@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..backbone.grid import most_likely
+from ..backbone.grid import Box, most_likely
 from ..image_state import NetworkState
 from ..present import PresentLabels
 from ..round_input import RoundInput
 from ..seeds import Seeds
+from ..settings import RefineSettings
 from .accept import allowed_pairs
 from .blend import BlendedLogits
 from .decode import Decoder, DecodingInput
-from .reach import Doubt, Reach, decide_reaches, joint_trust
-from .weight import tuned_weight
+from .reach import Doubt, Reach, decide_reaches, joint_trust, may_follow_far
+from .weight import nodes_in_reach, tuned_weight
 
 
 def decoder_of_round(
@@ -61,6 +62,22 @@ def decoder_of_round(
     )
     logits = BlendedLogits(state.grid, state.logits, tuned, weight.to(state.device), state.logit_labels, n_classes)
     return Decoder(task, logits, state.edges(present.labels, strokes.voxels), state.device), reaches
+
+
+def region_that_matters(
+    state: NetworkState, present: PresentLabels, strokes: RoundInput, seeds: Seeds, settings: RefineSettings
+) -> Box | None:
+    """The box of the network's grid in which the tuned network is believed at all; None where that may be anywhere.
+
+    Outside it the tuned logits need not be computed: a network that is certain of the stroked classes is believed near
+    the fresh strokes only.
+    """
+    named = {label for label in strokes.wanted[~strokes.guessed].tolist() if label}
+    if settings.update != "protected" or any(may_follow_far(label, settings.reach, state.doubt) for label in named):
+        return None
+    drawn = np.flatnonzero(fresh_seeds(present, strokes, seeds, state.doubt)[: len(strokes)])
+    stretch = state.doubt.stretch(strokes.wanted[drawn], strokes.guessed[drawn])
+    return nodes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)
 
 
 def fresh_seeds(present: PresentLabels, strokes: RoundInput, seeds: Seeds, doubt: Doubt) -> np.ndarray:

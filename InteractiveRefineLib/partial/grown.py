@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..backbone.sampling import VoxelSampler
+from ..standardized import StandardizedFeatures
 from .parts import LogitsAt, TunedPart
 
 #: Bias of a new channel that has learned nothing: its class has a probability of 2e-9 everywhere.
@@ -22,7 +22,7 @@ class GrownPart:
 
     Args:
         part: the network's own.
-        features: (F, *grid shape) float32.
+        features: of all voxels of the grid.
         count: of new channels.
 
     Attributes:
@@ -30,18 +30,15 @@ class GrownPart:
             without their mean.
     """
 
-    def __init__(self, part: TunedPart, features: torch.Tensor, count: int) -> None:
+    def __init__(self, part: TunedPart, features: StandardizedFeatures, count: int) -> None:
         self.part, self._features = part, features
-        self._mean = features.flatten(1).mean(dim=1)
-        weight = features.new_zeros((count, features.shape[0]))
-        self.initial = [*part.initial, weight, features.new_full((count,), SILENT)]
+        self._mean = features.means()
+        weight = self._mean.new_zeros((count, len(self._mean)))
+        self.initial = [*part.initial, weight, self._mean.new_full((count,), SILENT)]
 
     def columns(self, positions: np.ndarray) -> torch.Tensor:
         """What the new channels see at continuous grid positions (N, 3): (N, F), without the mean."""
-        sampler = VoxelSampler(positions.T, tuple(self._features.shape[1:]), self._features.device)
-        # One channel after the other: the sampler wants them last in memory, and a copy would double them.
-        values = [sampler(channel[..., None]) for channel in self._features]
-        return torch.cat(values, dim=1) - self._mean
+        return self._features.sampled(positions) - self._mean
 
     def at(self, positions: np.ndarray) -> LogitsAt:
         """See `TunedPart.at`."""
@@ -57,9 +54,8 @@ class GrownPart:
         """The new channels only, (count, *grid shape)."""
         *_, weight, bias = values
         with torch.no_grad():
-            flat = weight @ self._features.flatten(1)
-            flat += (bias - weight @ self._mean)[:, None]
-            return flat.view(-1, *self._features.shape[1:])
+            shift = bias - weight @ self._mean
+            return self._features.weighted(weight) + shift.view(-1, 1, 1, 1)
 
     def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
         """See `TunedPart.everywhere`."""

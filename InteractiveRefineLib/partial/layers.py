@@ -82,7 +82,18 @@ def written_by(func, args: tuple, kwargs: dict) -> list[torch.Tensor]:
     return written
 
 
-class _Scan(TorchDispatchMode):
+class PlainDispatchMode(TorchDispatchMode):
+    """A dispatch mode without torch's guard against its compiler, which is never used here.
+
+    The guard alone imports the whole compiler, one to two seconds, when the first network runs.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _Scan(PlainDispatchMode):
     """Records which operation fed which, and where parameters entered; keeps no activations."""
 
     def __init__(self, parameters: list[torch.Tensor]) -> None:

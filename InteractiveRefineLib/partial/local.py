@@ -62,7 +62,7 @@ class LocalTape:
             NotLocal: a voxel depends on the whole window, or computing parts of the window gives other logits.
         """
         self.output = self.features = None  # as of a tape whose output was dropped
-        self._tape = tape
+        self.tape = tape
         with torch.no_grad():
             self._program, output, shapes = without_extent(tape.program, values)
         if not is_close(output, tape.output):
@@ -91,7 +91,7 @@ class LocalTape:
 
     def replay(self, values: list[torch.Tensor]) -> torch.Tensor:
         """See `Tape.replay`; with held statistics."""
-        self._tape.check_unchanged()
+        self.tape.check_unchanged()
         return self._program.run(values)
 
     def near(self, voxels: np.ndarray) -> NearVoxels | None:
@@ -106,7 +106,7 @@ class LocalTape:
         first, *rest = where.to(self._crops.device).unbind(1)
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
-            self._tape.check_unchanged()
+            self.tape.check_unchanged()
             return program.run(values)[(first, slice(None), *rest)]
 
         return logits

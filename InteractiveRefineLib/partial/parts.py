@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from .local import LocalTape, NearVoxels, is_close
-from .tape import FrozenPrefix, Tape
-from .windows import Window
+from .merging import Blend
+from .store import AnyTape, TapeStore
+from .windows import Box
 
 log = logging.getLogger(__name__)
 
@@ -30,52 +31,8 @@ class TunedPart(Protocol):
     def at(self, positions: np.ndarray) -> LogitsAt:
         """Prepare logits at continuous network-grid positions (N, 3), linearly interpolated."""
 
-    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
-        """Logits (C, *grid shape) for parameter values, no gradient."""
-
-
-class Blend:
-    """Windows with their normalized blending weights on the padded grid; `before` voxels of it precede the grid."""
-
-    def __init__(
-        self,
-        windows: list[Window],
-        weights: torch.Tensor,
-        padded: tuple[int, int, int],
-        shape: tuple[int, int, int],
-        before: tuple[int, int, int] = (0, 0, 0),
-    ) -> None:
-        self.windows, self.weights, self.padded, self.shape, self.before = windows, weights, padded, shape, before
-        self.size = tuple(weights.shape)
-        self._total = torch.zeros(padded, device=weights.device)
-        for window in windows:
-            self._total[window.slices(self.size)] += weights
-
-    def merge(self, outputs: Callable[[int], torch.Tensor]) -> torch.Tensor:
-        """Blend `outputs(i)` (C, *window size) of all windows into (C, *shape)."""
-        crop = (slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.shape)))
-        if len(self.windows) == 1:
-            return outputs(0)[crop]
-        merged = None
-        for i, window in enumerate(self.windows):
-            output = outputs(i)
-            if merged is None:
-                merged = torch.zeros((output.shape[0], *self.padded), device=output.device)
-            merged[(slice(None), *window.slices(self.size))] += output * self.weights
-        return (merged / self._total)[crop]
-
-    def covering(self, voxels: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Which grid voxels (N, 3) window i covers.
-
-        Returns:
-            their row numbers (M,), their indices (M, 3) inside the window, and its normalized weight (M,) there.
-        """
-        padded = voxels + np.array(self.before)
-        local = padded - np.array(self.windows[i].start)
-        rows = np.flatnonzero(((local >= 0) & (local < np.array(self.size))).all(axis=1))
-        local = local[rows]
-        weight = self.weights[tuple(local.T)] / self._total[tuple(padded[rows].T)]
-        return rows, local, weight
+    def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
+        """Logits for parameter values, no gradient: (C, *grid shape), or (C, *region shape) of a box of the grid."""
 
 
 def corners(positions: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -105,8 +62,14 @@ class ConvolutionPart:
     columns, exactly, before tuning starts.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, features: list[torch.Tensor], blend: Blend):
-        """Args: weight (C, F, k0, k1, k2), bias (C) or None, features (F, *window size) per window."""
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        features: Callable[[int], torch.Tensor],
+        blend: Blend,
+    ) -> None:
+        """Args: weight (C, F, k0, k1, k2), bias (C) or None, and what gives a window's features (F, *window size)."""
         self.initial = [weight] if bias is None else [weight, bias]
         self._features, self._blend = features, blend
         self._kernel = tuple(weight.shape[2:])
@@ -129,14 +92,14 @@ class ConvolutionPart:
 
     def _columns(self, voxels: np.ndarray) -> torch.Tensor:
         """Blended input columns (N, F * k0 * k1 * k2) of grid voxels (N, 3)."""
-        n_features = self._features[0].shape[0]
+        n_features, device = self.initial[0].shape[1], self.initial[0].device
         offsets = [np.arange(k) - k // 2 for k in self._kernel]
-        out = torch.zeros((len(voxels), n_features, int(np.prod(self._kernel))), device=self._features[0].device)
+        out = torch.zeros((len(voxels), n_features, int(np.prod(self._kernel))), device=device)
         for i in range(len(self._blend.windows)):
             rows, local, weight = self._blend.covering(voxels, i)
             if not len(rows):
                 continue
-            features = self._features[i]
+            features = self._features(i)
             flat_features = features.reshape(n_features, -1)
             rows_t = torch.as_tensor(rows, device=out.device)
             for tap, offset in enumerate(itertools.product(*offsets)):
@@ -150,16 +113,16 @@ class ConvolutionPart:
                 out[rows_t, :, tap] += (value * weight).T
         return out.flatten(1)
 
-    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
+    def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
         padding = tuple(k // 2 for k in self._kernel)
         bias = values[1] if len(values) > 1 else None
 
         def output(i: int) -> torch.Tensor:
-            return F.conv3d(self._features[i][None].float(), values[0], bias, padding=padding)[0]
+            return F.conv3d(self._features(i)[None].float(), values[0], bias, padding=padding)[0]
 
         with torch.no_grad():
-            return self._blend.merge(output)
+            return self._blend.merge(output, region)
 
 
 class TapePart:
@@ -168,7 +131,7 @@ class TapePart:
     def __init__(
         self,
         initial: list[torch.Tensor],
-        tapes: list[Tape | FrozenPrefix | LocalTape],
+        tapes: TapeStore | list[AnyTape],
         to_grid: Callable[[torch.Tensor], torch.Tensor],
         blend: Blend,
         *,
@@ -183,7 +146,7 @@ class TapePart:
         notes: where sentences for the user are added.
         """
         self.initial = initial
-        self._tapes, self._to_grid, self._blend = tapes, to_grid, blend
+        self.tapes, self._to_grid, self._blend = tapes, to_grid, blend
         self._flat_axis, self._logits, self._notes = flat_axis, logits, notes
 
     def at(self, positions: np.ndarray) -> LogitsAt:
@@ -206,7 +169,7 @@ class TapePart:
             rows, local, weight = self._blend.covering(voxels, i)
             if len(rows) or (i == 0 and not len(voxels)):  # one window at least, which tells the channels
                 covering.append((i, rows, local, weight))
-        near = {i: self._near(self._tapes[i], local) for i, _, local, _ in covering}
+        near = {i: self._near(self.tapes[i], local) for i, _, local, _ in covering}
         if any(near.values()):
             merged = self._merged(len(voxels), covering, near)
             with torch.no_grad():
@@ -219,7 +182,7 @@ class TapePart:
                 self._notes.append(note)
         return self._merged(len(voxels), covering, {})
 
-    def _near(self, tape: Tape | FrozenPrefix | LocalTape, local: np.ndarray) -> NearVoxels | None:
+    def _near(self, tape: AnyTape, local: np.ndarray) -> NearVoxels | None:
         if self._logits is None or not isinstance(tape, LocalTape):
             return None
         return tape.near(local if self._flat_axis is None else np.delete(local, self._flat_axis, axis=1))
@@ -229,7 +192,7 @@ class TapePart:
         device = self.initial[0].device
         used = []
         for i, rows, local, weight in covering:
-            output_at = near.get(i) or self._whole(self._tapes[i], torch.as_tensor(local, device=device))
+            output_at = near.get(i) or self._whole(self.tapes[i], torch.as_tensor(local, device=device))
             used.append((torch.as_tensor(rows, device=device), output_at, weight[:, None]))
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
@@ -243,13 +206,13 @@ class TapePart:
 
         return logits
 
-    def _whole(self, tape: Tape | FrozenPrefix | LocalTape, local: torch.Tensor) -> NearVoxels:
+    def _whole(self, tape: AnyTape, local: torch.Tensor) -> NearVoxels:
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
             return self._to_grid(tape.replay(values))[:, local[:, 0], local[:, 1], local[:, 2]].T
 
         return logits
 
-    def everywhere(self, values: list[torch.Tensor]) -> torch.Tensor:
+    def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
         with torch.no_grad():
-            return self._blend.merge(lambda i: self._to_grid(self._tapes[i].replay(values)))
+            return self._blend.merge(lambda i: self._to_grid(self.tapes[i].replay(values)), region)

@@ -17,19 +17,15 @@ from ..backbone.load import Backbone
 from ..device import MemoryWatch, is_out_of_memory
 from ..errors import BackboneError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
-from .extent import NotLocal
 from .layers import Layer, last_layers
-from .local import LocalTape
-from .parts import Blend, ConvolutionPart, TapePart, TunedPart
-from .program import Slot
+from .merging import Blend
+from .parts import TunedPart
 from .record import TapeError
+from .recorded import RecordedWindows
 from .tape import FrozenPrefix, Tape
 from .windows import blend_weights, padded_shape, plan_windows
 
 log = logging.getLogger(__name__)
-
-#: TorchScript calls the second one; the first nine arguments are the same.
-_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +75,7 @@ def prepare(
     image: torch.Tensor,
     layers: int = 1,
     *,
+    cache_bytes: int = 4 * 2**30,
     progress: Progress = no_progress,
     should_cancel: ShouldCancel = never_cancel,
 ) -> PreparedNetwork:
@@ -87,6 +84,7 @@ def prepare(
     Args:
         image: (channels, *grid shape) what the network shall see, in the order of the tensor axes, on the device.
         layers: how many of the last layers will be tuned.
+        cache_bytes: for what the windows keep; those beyond it are run again when a stroke needs them.
 
     Raises:
         BackboneError: the network rejects the input, or its output does not fit the classes.
@@ -106,37 +104,37 @@ def prepare(
     blend = Blend(windows, blend_weights(size, config.window_blend).to(device), padded, grid.shape, before)
     parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
-    tapes: list[Tape | FrozenPrefix] = []
     note = getattr(backbone.network, "note", None)  # what the user should know of the answer
     notes: list[str] = [note] if isinstance(note, str) else []
-    for i, window in enumerate(blend.windows):
-        raise_if_cancelled(should_cancel)
-        progress(i, len(blend.windows), "Running the network")
-        inputs = resampled[(slice(None), *window.slices(size))]
-        if i == 0:
-            find = partial(_last_layers, backbone.network, parameters, layers)
-            tuned_layers, tape = _record_first(runner.runs(inputs), tuned_layers, find, notes)
-        else:
-            tape = _record(runner.runs(inputs), tuned_layers, notes)
-        _check_output(config, tape.output, runner.squeeze(inputs))
-        tapes.append(tape)
-    progress(len(blend.windows), len(blend.windows), "Running the network")
 
-    logits = blend.merge(lambda i: runner.to_grid(tapes[i].output)).float().contiguous()
-    features = None
-    if all(t.features is not None and t.features.ndim == tapes[0].output.ndim for t in tapes):
-        features = blend.merge(lambda i: _resize(runner.to_grid(tapes[i].features), size)).float()
-    tuned = _parameters(tuned_layers)
-    part = _convolution_part(tapes, tuned, runner, blend)
-    if part is None:
-        initial = [p.detach().clone() for p in tuned]
-        local = [_localized(tape, initial, notes) for tape in tapes]
-        notes = list(dict.fromkeys(notes))
-        part = TapePart(
-            initial, local, runner.to_grid, blend, flat_axis=runner.flat_axis, logits=logits, notes=notes
-        )  # fmt: skip
-    for tape in tapes:  # merged; only what the replay needs stays in memory
-        tape.output = tape.features = None
+    def inputs(i: int) -> torch.Tensor:
+        return resampled[(slice(None), *windows[i].slices(size))]
+
+    def record(i: int) -> Tape | FrozenPrefix:
+        return _record(runner.runs(inputs(i)), tuned_layers, notes)
+
+    find = partial(_last_layers, backbone.network, parameters, layers)
+    tuned_layers, first = _record_first(runner.runs(inputs(0)), tuned_layers, find, notes)
+    recorded = RecordedWindows(record, runner.kernel_3d, runner.to_grid, cache_bytes, notes)
+    logits_of, features_of = blend.merger(), None
+    for i in range(len(windows)):
+        raise_if_cancelled(should_cancel)
+        progress(i, len(windows), "Running the network")
+        tape = record(i) if i else first
+        _check_output(config, tape.output, runner.squeeze(inputs(i)))
+        logits_of.add(i, runner.to_grid(tape.output))
+        if i == 0 and tape.features is not None and tape.features.ndim == tape.output.ndim:
+            features_of = blend.merger(_feature_type(tape.features, padded, len(windows), cache_bytes))
+        if tape.features is None:
+            features_of = None
+        if features_of is not None:
+            features_of.add(i, _resize(runner.to_grid(tape.features), size).float())
+        recorded.keep(i, tape, _parameters(tuned_layers))
+    progress(len(windows), len(windows), "Running the network")
+    logits = logits_of.merged().float().contiguous()
+    features = features_of.merged() if features_of is not None else None
+    part = recorded.part(_parameters(tuned_layers), blend, logits, runner.flat_axis)
+    notes[:] = dict.fromkeys(notes)  # the part adds to this list later
     return PreparedNetwork(logits, features, part, notes)
 
 
@@ -226,22 +224,6 @@ def _record(run: Callable[[], Any], layers: list[Layer], notes: list[str]) -> Ta
         return FrozenPrefix(run, tuned, last_weight)
 
 
-def _localized(
-    tape: Tape | FrozenPrefix, initial: list[torch.Tensor], notes: list[str]
-) -> Tape | FrozenPrefix | LocalTape:
-    """A tape that can be replayed near chosen voxels only, where that is possible."""
-    if isinstance(tape, FrozenPrefix):
-        return tape
-    try:
-        return LocalTape(tape, initial)
-    except NotLocal as reason:
-        if str(reason):
-            note = f"Tuning computes whole windows in every step, which is slower: {reason}."
-            log.warning(note)
-            notes.append(note)
-        return tape
-
-
 def _check_output(config: BackboneConfig, output: torch.Tensor, inputs: torch.Tensor) -> None:
     if output.ndim != inputs.ndim or output.shape[0] != 1 or output.shape[2:] != inputs.shape[2:]:
         raise BackboneError(
@@ -270,25 +252,7 @@ def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     return F.interpolate(features[None], size=size, mode="trilinear", align_corners=False)[0]
 
 
-def _convolution_part(
-    tapes: list[Tape | FrozenPrefix], tuned: list[torch.Tensor], runner: _Runner, blend: Blend
-) -> ConvolutionPart | None:
-    """The fast form, when the recorded run is one stride-1 "same" convolution in every window."""
-    if not all(isinstance(tape, Tape) and _is_same_convolution(tape, tuned) for tape in tapes):
-        return None
-    weight = runner.kernel_3d(tuned[0].detach().clone())
-    bias = tuned[1].detach().clone() if len(tuned) > 1 else None
-    return ConvolutionPart(weight, bias, [runner.to_grid(tape.calls[0].args[0]) for tape in tapes], blend)
-
-
-def _is_same_convolution(tape: Tape, tuned: list[torch.Tensor]) -> bool:
-    if len(tape.calls) != 1 or tape.calls[0].function not in _CONVOLUTIONS:
-        return False
-    call = tape.calls[0]
-    inputs, weight, bias, stride, padding, dilation, transposed, _, groups = call.args[:9]
-    slots = (weight, bias) if len(tuned) > 1 else (weight,)
-    if slots != tuple(Slot(i) for i in range(len(tuned))) or (len(tuned) == 1 and bias is not None):
-        return False
-    same = all(p == k // 2 and k % 2 == 1 for p, k in zip(padding, tuned[0].shape[2:]))
-    plain = not transposed and groups == 1 and set(stride) == {1} and set(dilation) == {1}
-    return same and plain and tape.result.index == call.outputs[0] and inputs.dtype == tuned[0].dtype
+def _feature_type(features: torch.Tensor, padded: tuple[int, int, int], n_windows: int, cache: int) -> torch.dtype:
+    """Half precision where the features of all windows together would take too much memory."""
+    size = 4 * features.shape[1] * padded[0] * padded[1] * padded[2]
+    return torch.float16 if n_windows > 1 and size > cache / 2 else torch.float32

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .layers import written_by
+from .layers import PlainDispatchMode, written_by
 from .program import Call, Slot
 
 
@@ -29,7 +28,7 @@ class _Constant:
     index: int
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(PlainDispatchMode):
     """Follows the tuned parameters through one run; `finish` gives the recorded operations."""
 
     def __init__(self, tuned: list[torch.Tensor], last_weight: torch.Tensor) -> None:

@@ -10,6 +10,8 @@ import torch
 
 from ..backbone.config import WindowBlend
 
+Box = tuple[slice, slice, slice]
+
 
 @dataclass(frozen=True)
 class Window:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .optimizers import Adam, GradientDescent, Optimizer
 from .problem import TuningProblem
 
 #: Weight of the pull to the teacher at the anchors, against 1 for the strokes.
@@ -31,18 +32,10 @@ class UpdateRule:
     """
 
     objective: Objective
-    optimizer: Callable[[list[torch.Tensor], float], torch.optim.Optimizer]
+    optimizer: Callable[[list[torch.Tensor], float], Optimizer]
     learning_rate: float
     steps: int
     stop_when_satisfied: bool
-
-
-def _adam(values: list[torch.Tensor], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(values, lr=rate)
-
-
-def _sgd(values: list[torch.Tensor], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(values, lr=rate)
 
 
 def _protected(problem, values, initial, alpha):
@@ -84,7 +77,7 @@ def _paper(problem, values, initial, alpha):
 
 
 UPDATE_RULES = {
-    "protected": UpdateRule(_protected, _adam, 1e-2, 30, stop_when_satisfied=False),
-    "cross-entropy": UpdateRule(_cross_entropy, _adam, 1e-2, 100, stop_when_satisfied=True),
-    "paper": UpdateRule(_paper, _sgd, 1e-2, 100, stop_when_satisfied=True),
+    "protected": UpdateRule(_protected, Adam, 1e-2, 30, stop_when_satisfied=False),
+    "cross-entropy": UpdateRule(_cross_entropy, Adam, 1e-2, 100, stop_when_satisfied=True),
+    "paper": UpdateRule(_paper, GradientDescent, 1e-2, 100, stop_when_satisfied=True),
 }

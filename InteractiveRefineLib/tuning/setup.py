@@ -40,8 +40,8 @@ def tuning_problem(
     teacher = torch.where(differs[:, None], F.one_hot(accepted, n_classes).float(), initial)
 
     features = state.similarity_features
-    under_strokes = features[(slice(None), *(torch.as_tensor(c, device=device) for c in nearest.T))].T
-    similarity = similarity_to_strokes(features[(slice(None), *at)].T, under_strokes)
+    under_strokes = features.at(tuple(torch.as_tensor(c, device=device) for c in nearest.T))
+    similarity = similarity_to_strokes(features.at(at), under_strokes)
     return TuningProblem(
         part=state.part,
         to_classes=state.to_classes,

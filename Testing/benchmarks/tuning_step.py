@@ -13,7 +13,6 @@ at the strokes after the weights moved: the local way holds the norms' statistic
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import statistics
 import sys
@@ -30,6 +29,7 @@ from InteractiveRefineLib.backbone.grid import NetworkGrid
 from InteractiveRefineLib.partial.layers import first_tensor, last_layers
 from InteractiveRefineLib.partial.prepare import prepare
 from InteractiveRefineLib.partial.tape import Tape
+from Testing.benchmarks import measuring
 from Testing.benchmarks.architectures import ARCHITECTURES
 from Testing.tests.network_examples import a_backbone
 
@@ -147,25 +147,13 @@ def seconds(step: Step, device: torch.device, at_least: float) -> float:
 
 def peak_megabytes(step: Step, device: torch.device) -> float:
     """How much memory one step adds to what is held already; NaN where the system does not tell."""
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
-        before = _status_kilobytes("VmRSS")
-        step()
-        return (_status_kilobytes("VmHWM") - before) / 1024
-    except OSError:
-        return float("nan")
-
-
-def _status_kilobytes(key: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1])
+    return measuring.peak_megabytes(step)
 
 
 def measure(name: str, layers: int, size: int, voxels: np.ndarray, device: torch.device, repeats: int) -> str:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from InteractiveRefineLib.backbone.config import CropRule
+from InteractiveRefineLib.backbone.config import CropRule, IntensityRule
 from InteractiveRefineLib.errors import BackboneError, InputError
+from InteractiveRefineLib.geometry import Geometry
 
 torch = pytest.importorskip("torch")
 
@@ -19,9 +20,9 @@ from InteractiveRefineLib.backbone.grid import (  # noqa: E402
     most_likely,
     plan_grid,
 )
+from InteractiveRefineLib.backbone.preprocessing import ConfigPreprocessing  # noqa: E402
 from InteractiveRefineLib.backbone.sampling import sample_product  # noqa: E402
 from InteractiveRefineLib.decoding.blend import BlendedLogits, network_labels  # noqa: E402
-from InteractiveRefineLib.decoding.edges import FeatureEdges  # noqa: E402
 from Testing.tests import test_edges, test_weight  # noqa: E402
 from Testing.tests.network_examples import a_config, noise  # noqa: E402
 from Testing.tests.test_turnover import N_KNOWN, a_weight, assert_they_agree  # noqa: E402
@@ -72,9 +73,12 @@ def test_bringing_an_image_to_the_network_is_linear_interpolation(shape, network
 
 
 def test_only_the_crop_reaches_the_network():
-    image = torch.arange(6.0).view(1, 1, 1, 6)
-    grid = NetworkGrid((1, 1, 6), (slice(0, 1), slice(0, 1), slice(2, 6)), (1, 1, 2))
-    assert grid.to_network(image).tolist() == [[[[2.5, 4.5]]]]
+    image = np.zeros((1, 2, 2, 6), np.int16)
+    image[..., 2:] = [2, 3, 4, 5]
+    config = a_config(crop=CropRule("foreground"), spacing=(2.0, 1.0, 1.0), intensity=IntensityRule("window", 0, 10))
+    result, grid = ConfigPreprocessing(config)(image, Geometry((2, 2, 6), np.eye(4)), torch.device("cpu"))
+    assert grid.crop[2] == slice(2, 6)
+    assert result.numpy() == pytest.approx(np.broadcast_to([0.25, 0.45], (1, 2, 2, 2)))
 
 
 def test_integers_become_float32_and_an_equal_grid_takes_the_voxels_themselves():
@@ -348,7 +352,7 @@ def test_features_read_at_the_nearest_nodes_differ_exactly_as_they_do_voxel_by_v
     grid = NetworkGrid(shape, whole(shape), grid_shape, lines, (True, True, True))
     features = test_edges.smooth_features(grid_shape)
     for axis in range(3):
-        found = FeatureEdges(features, grid).in_box(whole(shape), axis)
+        found = test_edges.feature_edges(features, grid).in_box(whole(shape), axis)
         expected = test_edges.voxel_by_voxel(features, grid, whole(shape), axis)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
@@ -360,6 +364,6 @@ def test_along_lines_finer_than_the_image_features_differ_exactly(axis):
     sizes = tuple(n - 2 if a == axis else n for a, n in enumerate(shape))  # fewer nodes than voxels all the same
     grid = NetworkGrid(shape, whole(shape), sizes, lines)
     features = test_edges.smooth_features(sizes)
-    found = FeatureEdges(features, grid).in_box(whole(shape), axis)
+    found = test_edges.feature_edges(features, grid).in_box(whole(shape), axis)
     expected = test_edges.voxel_by_voxel(features, grid, whole(shape), axis)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-3)

@@ -229,6 +229,19 @@ def test_the_networks_labels_are_the_likeliest_class_of_the_interpolated_logits(
     assert network_labels(finer, logits, (slice(0, 1), slice(0, 1), slice(1, 3))).tolist() == [[[0, 1]]]
 
 
+@pytest.mark.parametrize("nearest", [(False, False, False), (True, False, False)])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (20, 9, 17), (1, 6, 30), (40, 3, 2)])
+def test_only_voxels_between_different_nodes_are_computed_and_nothing_is_lost(shape, nearest):
+    generator = torch.Generator().manual_seed(sum(shape))
+    nodes = (1, 6, 7) if shape[0] == 1 else (5, 6, 7)
+    grid = NetworkGrid(shape, tuple(slice(0, n) for n in shape), nodes, nearest=nearest)
+    logits = torch.randn(4, *nodes, generator=generator)
+    logits[2, :, 2:5] += 6.0  # a block on which all nodes agree
+    for box in (tuple(slice(0, n) for n in shape), tuple(slice(n // 3, n) for n in shape)):
+        expected = grid.sample_box(logits, box).argmax(dim=0).numpy()
+        assert np.array_equal(network_labels(grid, logits, box), expected)
+
+
 @pytest.mark.parametrize("crop, grid_shape", GRIDS)
 def test_blending_leaves_what_it_is_given_alone(crop, grid_shape):
     weight = torch.full(grid_shape or tuple(s.stop - s.start for s in crop), 0.7)

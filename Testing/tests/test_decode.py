@@ -109,7 +109,7 @@ def test_the_walker_stops_at_the_edge_of_the_block():
 def test_the_walker_stops_where_the_features_differ_too():
     features = np.zeros((1, *SHAPE), np.float32)
     features[:, :, :, 14:] = 1.0
-    edges = FeatureEdges(torch.from_numpy(features), NetworkGrid(SHAPE, WHOLE, SHAPE))
+    edges = FeatureEdges(torch.from_numpy(features), torch.ones(1), NetworkGrid(SHAPE, WHOLE, SHAPE))
     seeds, plain = np.array([[4, 15, 15], [4, 15, 9]]), np.zeros((1, *SHAPE), np.float32)
     with_features = walked(a_decoder(seeds, (1, 0), tuned=0.5, image=plain, features=edges))
     without = walked(a_decoder(seeds, (1, 0), tuned=0.5, image=plain))

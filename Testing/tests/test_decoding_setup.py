@@ -5,14 +5,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from InteractiveRefineLib.decoding.reach import Doubt  # noqa: E402
-from InteractiveRefineLib.decoding.setup import decoder_of_round, fresh_seeds  # noqa: E402
+from InteractiveRefineLib.decoding.blend import Distances  # noqa: E402
+from InteractiveRefineLib.decoding.reach import NO_TRUST, Doubt  # noqa: E402
+from InteractiveRefineLib.decoding.setup import decoder_of_round, fresh_seeds, region_that_matters  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
 from InteractiveRefineLib.present import PresentLabels  # noqa: E402
 from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.seeds import Seeds  # noqa: E402
+from InteractiveRefineLib.settings import RefineSettings  # noqa: E402
 from Testing.tests.cli_examples import scan  # noqa: E402
-from Testing.tests.session_examples import EMPTY, IN_LIVER, IN_SPLEEN, MISSED, a_backbone  # noqa: E402
+from Testing.tests.session_examples import (  # noqa: E402
+    EMPTY,
+    IN_LIVER,
+    IN_SPLEEN,
+    MISSED,
+    a_backbone,
+    a_session,
+    constraints_for,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,7 +55,7 @@ def after(present, strokes, seeds):
     labels, called = present.labels.copy(), present.called.copy()
     called.of(np.ravel_multi_index(tuple(strokes.voxels.T), labels.shape), labels[tuple(strokes.voxels.T)])
     labels[tuple(seeds.voxels.T)] = seeds.labels
-    present.accept(labels, labels.copy(), called)
+    present.accept(labels, labels.copy(), called, np.argwhere(labels != present.labels))
     return present
 
 
@@ -64,7 +74,7 @@ def doubt_about(*missing):
         logits[label, ..., label] = 10.0
     for label in missing:
         logits[label], logits[0, ..., label] = -30.0, 10.0
-    return Doubt(logits)
+    return Doubt(logits, logits.argmax(dim=0).numpy())
 
 
 def fresh(present, strokes, seeds, doubt=None):
@@ -203,3 +213,34 @@ class TestTheDecoderOfARound:
         sure, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)))
         guess, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1), guessed=[True] * 6))
         assert 0 < np.count_nonzero(guess.labels != state.labels) < np.count_nonzero(sure.labels != state.labels)
+
+
+class TestTheRegionThatMatters:
+    def region(self, state, *strokes, **settings):
+        return region_that_matters(state, at_first(state), *a_round(*strokes), RefineSettings(**settings))
+
+    def test_around_the_strokes_of_classes_that_the_network_is_certain_of(self, state, monkeypatch):
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, NO_TRUST, NO_TRUST])
+        monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
+        region = self.region(state, (MISSED, 1))
+        low, high = MISSED.min(axis=0), MISSED.max(axis=0)
+        reach = np.ceil(3.0 / np.array(state.frame.spacing)).astype(int)
+        assert [s.start for s in region] == np.maximum(low - reach, 0).tolist()
+        assert [s.stop for s in region] == np.minimum(high + reach + 1, state.grid.shape).tolist()
+
+    def test_everywhere_once_a_class_may_be_followed_far(self, state, monkeypatch):
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
+        assert self.region(state, (MISSED, 1)) is None
+        assert self.region(state, (MISSED, 1), reach="local") is not None
+        assert self.region(state, (IN_SPLEEN, 2)) is not None
+        assert self.region(state, (IN_SPLEEN, 2), reach="whole") is None
+        assert self.region(state, (IN_SPLEEN, 2), update="cross-entropy") is None
+
+    def test_computing_nothing_outside_it_changes_nothing(self, monkeypatch):
+        def labels_of():
+            session = a_session(reach="local")
+            return session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0))).labels
+
+        found = labels_of()
+        monkeypatch.setattr("InteractiveRefineLib.session.region_that_matters", lambda *_: None)
+        assert np.array_equal(found, labels_of())

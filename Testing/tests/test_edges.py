@@ -13,9 +13,8 @@ from InteractiveRefineLib.decoding.edges import (  # noqa: E402
     FeatureEdges,
     IntensityWindow,
     resemblance,
-    standard_scales,
-    standardized,
 )
+from InteractiveRefineLib.standardized import standard_scales  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,6 +25,10 @@ CPU = torch.device("cpu")
 
 def an_image(channels=1):
     return np.random.default_rng(0).normal(50, 20, (channels, *SHAPE)).astype(np.float32)
+
+
+def feature_edges(features, grid):
+    return FeatureEdges(features, standard_scales(features), grid)
 
 
 def test_the_window_holds_the_sample_with_half_its_range_on_both_sides():
@@ -60,18 +63,6 @@ def test_air_and_metal_count_no_more_than_the_ends_of_the_window():
     assert out.tolist() == [[0, 0, 0, 5, 10, 10]]
 
 
-def test_standardized_features_have_spread_one_and_constant_ones_vanish():
-    features = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 0.1, 1.0]).view(
-        3, 1, 1, 1
-    )
-    features[2] = 3.0
-    out = standardized(features)
-    torch.testing.assert_close(out[:2].flatten(1).std(dim=1), torch.ones(2))
-    assert not out[2].any()
-    assert features[2].eq(3).all()
-    torch.testing.assert_close(standard_scales(features).view(3, 1, 1, 1) * features, out)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_intensities_count_twelve_times_the_mean_feature(channels):
     grid = NetworkGrid(SHAPE, WHOLE, SHAPE)
@@ -79,12 +70,12 @@ def test_intensities_count_twelve_times_the_mean_feature(channels):
     image = an_image(channels)
     window = IntensityWindow((0.0,) * channels, (100.0,) * channels, (20.0,) * channels)
     box = (slice(1, 3), slice(0, 6), slice(2, 5))
-    edges = EdgeFeatures(image, window, FeatureEdges(features, grid))
+    edges = EdgeFeatures(image, window, feature_edges(features, grid))
     expected = np.clip(image[(slice(None), *box)], 0, 100) / 20
     torch.testing.assert_close(edges.intensities(box, CPU), torch.from_numpy(expected))
     assert edges.factors().tolist() == pytest.approx([INTENSITY_FACTOR / channels] * channels)
     assert INTENSITY_FACTOR == 12
-    parts = standardized(features)[(slice(None), *box)]
+    parts = (features * standard_scales(features).view(-1, 1, 1, 1))[(slice(None), *box)]
     for axis, found in enumerate(edges.of_features(box)):
         torch.testing.assert_close(found, parts.diff(dim=axis + 1).square().mean(dim=0), atol=1e-5, rtol=1e-5)
 
@@ -129,7 +120,7 @@ def assert_close_on_average(found, expected, share):
 
 def test_where_the_grid_is_the_image_they_are_the_squared_differences_of_neighbors():
     grid, features = NetworkGrid(SHAPE, WHOLE, SHAPE), smooth_features(SHAPE)
-    edges = FeatureEdges(features, grid)
+    edges = feature_edges(features, grid)
     for axis in range(3):
         expected = voxel_by_voxel(features, grid, WHOLE, axis)
         torch.testing.assert_close(edges.in_box(WHOLE, axis), expected, atol=1e-6, rtol=1e-4)
@@ -138,7 +129,7 @@ def test_where_the_grid_is_the_image_they_are_the_squared_differences_of_neighbo
 def test_the_values_of_one_small_example():
     grid = NetworkGrid((1, 1, 3), whole((1, 1, 3)), (1, 1, 3))
     features = torch.tensor([[0.0, 2, 4], [1, 0, 1]]).view(2, 1, 1, 3)  # spreads 2 and 0.577
-    found = FeatureEdges(features, grid).in_box(whole((1, 1, 3)), 2)
+    found = feature_edges(features, grid).in_box(whole((1, 1, 3)), 2)
     assert found.flatten().tolist() == pytest.approx([(1 + 3) / 2] * 2)
 
 
@@ -151,7 +142,7 @@ def test_where_the_image_is_coarser_along_an_axis_they_are_exact_along_it(axis, 
     sizes[axis] = 3 * sizes[axis] - 4
     grid = NetworkGrid(shape, box, tuple(sizes))
     features = smooth_features(grid.shape)
-    found = FeatureEdges(features, grid).in_box(whole(shape), axis)
+    found = feature_edges(features, grid).in_box(whole(shape), axis)
     torch.testing.assert_close(found, voxel_by_voxel(features, grid, whole(shape), axis), atol=1e-6, rtol=1e-3)
 
 
@@ -159,7 +150,7 @@ def test_where_the_image_is_coarser_along_an_axis_they_are_exact_along_it(axis, 
 def test_where_the_image_is_finer_they_are_close(shape, grid_shape):
     grid = NetworkGrid(shape, whole(shape), grid_shape)
     features = smooth_features(grid_shape)
-    edges = FeatureEdges(features, grid)
+    edges = feature_edges(features, grid)
     for axis in range(3):
         assert_close_on_average(
             edges.in_box(whole(shape), axis), voxel_by_voxel(features, grid, whole(shape), axis), 0.12
@@ -170,7 +161,7 @@ def test_where_the_image_is_finer_along_one_axis_they_are_exact_inside_cells():
     # Nodes at voxels 1, 4, 7: only between voxels of different cells is it not the difference of the nodes.
     grid = NetworkGrid((1, 1, 9), whole((1, 1, 9)), (1, 1, 3))
     features = torch.tensor([0.0, 3, 9]).view(1, 1, 1, 3)
-    found = FeatureEdges(features, grid).in_box(whole((1, 1, 9)), 2).flatten()
+    found = feature_edges(features, grid).in_box(whole((1, 1, 9)), 2).flatten()
     spread = float(features.std())
     steps = np.array([0, 1, 1, 1, 2, 2, 2, 0]) / spread  # beyond the outermost nodes nothing changes
     assert found.tolist() == pytest.approx((steps**2).tolist(), abs=1e-6)
@@ -179,7 +170,7 @@ def test_where_the_image_is_finer_along_one_axis_they_are_exact_inside_cells():
 @pytest.mark.parametrize("grid_shape", [(6, 8, 10), (3, 4, 5), (15, 16, 20)])
 def test_beyond_the_crop_nothing_differs_along_the_axis_that_leaves_it(grid_shape):
     shape, crop = (12, 14, 16), (slice(3, 9), slice(2, 10), slice(4, 14))
-    edges = FeatureEdges(smooth_features(grid_shape), NetworkGrid(shape, crop, grid_shape))
+    edges = feature_edges(smooth_features(grid_shape), NetworkGrid(shape, crop, grid_shape))
     for axis in range(3):
         found = edges.in_box(whole(shape), axis).movedim(axis, 0)
         assert found.isfinite().all()
@@ -189,13 +180,13 @@ def test_beyond_the_crop_nothing_differs_along_the_axis_that_leaves_it(grid_shap
 
 def test_an_axis_of_one_voxel_or_one_node_has_no_edges():
     flat = NetworkGrid((1, 8, 9), whole((1, 8, 9)), (1, 4, 9))
-    edges = FeatureEdges(smooth_features(flat.shape), flat)
+    edges = feature_edges(smooth_features(flat.shape), flat)
     assert edges.in_box(whole((1, 8, 9)), 0) is None
     assert edges.in_box(whole((1, 8, 9)), 1).shape == (1, 7, 9)
     assert edges.in_box((slice(0, 1), slice(3, 4), slice(0, 9)), 1) is None
     assert edges.in_box((slice(0, 1), slice(3, 4), slice(0, 9)), 2).shape == (1, 1, 8)
     one_node = NetworkGrid((3, 8, 9), whole((3, 8, 9)), (1, 4, 9))
-    edges = FeatureEdges(smooth_features(one_node.shape), one_node)
+    edges = feature_edges(smooth_features(one_node.shape), one_node)
     assert edges.in_box(whole((3, 8, 9)), 0) is None
     assert edges.in_box(whole((3, 8, 9)), 1).shape == (3, 7, 9)
 
@@ -205,7 +196,7 @@ def test_an_axis_of_one_voxel_or_one_node_has_no_edges():
 def test_a_box_gives_what_the_whole_gives(grid_shape, cropped):
     shape = (8, 10, 12)
     crop = (slice(1, 7), slice(2, 10), slice(0, 10)) if cropped else whole(shape)
-    edges = FeatureEdges(smooth_features(grid_shape), NetworkGrid(shape, crop, grid_shape))
+    edges = feature_edges(smooth_features(grid_shape), NetworkGrid(shape, crop, grid_shape))
     box = (slice(0, 4), slice(3, 10), slice(7, 12))
     for axis in range(3):
         inside = tuple(slice(s.start, s.stop - 1) if a == axis else s for a, s in enumerate(box))
@@ -214,8 +205,8 @@ def test_a_box_gives_what_the_whole_gives(grid_shape, cropped):
 
 
 def test_what_is_kept_is_no_larger_than_the_grid_or_the_image():
-    fine = FeatureEdges(smooth_features((4, 5, 6)), NetworkGrid((40, 50, 60), whole((40, 50, 60)), (4, 5, 6)))
-    coarse = FeatureEdges(smooth_features((12, 5, 6)), NetworkGrid((3, 5, 6), whole((3, 5, 6)), (12, 5, 6)))
+    fine = feature_edges(smooth_features((4, 5, 6)), NetworkGrid((40, 50, 60), whole((40, 50, 60)), (4, 5, 6)))
+    coarse = feature_edges(smooth_features((12, 5, 6)), NetworkGrid((3, 5, 6), whole((3, 5, 6)), (12, 5, 6)))
     assert [tuple(f.shape) for f in fine._fields] == [(3, 5, 6), (4, 4, 6), (4, 5, 5)]
     assert tuple(coarse._fields[0].shape) == (2, 5, 6)
 
@@ -223,7 +214,7 @@ def test_what_is_kept_is_no_larger_than_the_grid_or_the_image():
 def test_asking_changes_nothing():
     features = smooth_features(SHAPE)
     before = features.clone()
-    edges = FeatureEdges(features, NetworkGrid((8, 12, 16), whole((8, 12, 16)), SHAPE))
+    edges = feature_edges(features, NetworkGrid((8, 12, 16), whole((8, 12, 16)), SHAPE))
     first = [edges.in_box(whole((8, 12, 16)), axis).clone() for axis in range(3)]
     for axis in range(3):
         edges.in_box(whole((8, 12, 16)), axis).zero_()

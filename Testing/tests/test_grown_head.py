@@ -9,6 +9,7 @@ from InteractiveRefineLib.backbone.grid import NetworkGrid  # noqa: E402
 from InteractiveRefineLib.backbone.outputs import ClassLogits  # noqa: E402
 from InteractiveRefineLib.partial.grown import GrownPart, grown_classes  # noqa: E402
 from InteractiveRefineLib.partial.prepare import prepare  # noqa: E402
+from InteractiveRefineLib.standardized import StandardizedFeatures, standard_scales  # noqa: E402
 from Testing.tests import network_examples as networks  # noqa: E402
 from Testing.tests.network_examples import UNet2d, UNet3d, frozen, moved, noise, randomized, scripted  # noqa: E402
 from Testing.tests.test_tuned_parts import close, interpolated, some_positions  # noqa: E402
@@ -36,7 +37,7 @@ def grown(name, layers, count=2):
     with torch.no_grad():
         network = prepare(backbone, grid, noise(1, *shape), layers)
     assert network.features is not None
-    return backbone, network, GrownPart(network.part, network.features, count)
+    return backbone, network, GrownPart(network.part, StandardizedFeatures([network.features]), count)
 
 
 @pytest.mark.parametrize("name, layers", EVERY)
@@ -68,7 +69,8 @@ def test_logits_at_positions_are_those_of_the_whole_grid_whatever_the_values(nam
 def test_the_new_channels_are_linear_in_the_features_without_their_mean():
     _, network, part = grown("plain", 1)
     weight, bias = torch.randn(2, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0.5, -1.0])
-    features = network.features.flatten(1) - network.features.flatten(1).mean(dim=1, keepdim=True)
+    features = (network.features * standard_scales(network.features).view(-1, 1, 1, 1)).flatten(1)
+    features = features - features.mean(dim=1, keepdim=True)
     expected = (weight @ features + bias[:, None]).view(2, *SHAPE)
     values = [*network.part.initial, weight, bias]
     assert torch.allclose(part.new_everywhere(values), expected, atol=1e-5)

@@ -47,6 +47,13 @@ def test_rounding_errors_of_an_oblique_header_do_not_reach_the_spacing():
     assert tiny.spacing == pytest.approx((1.23456e-3, 2e-4, 2e-4), rel=1e-4)
 
 
+def everywhere(state):
+    """The similarity features (F, *grid shape) of all voxels."""
+    shape = state.grid.shape
+    index = tuple(torch.as_tensor(i) for i in np.unravel_index(np.arange(np.prod(shape)), shape))
+    return state.similarity_features.at(index).T.reshape(-1, *shape)
+
+
 def test_the_networks_labels_and_logits():
     state = a_state()
     expected = truth()
@@ -56,7 +63,7 @@ def test_the_networks_labels_and_logits():
     assert state.logits.shape == (3, *SHAPE)
     assert np.array_equal(state.grid_labels, expected)
     assert state.logits.stride(0) == 1  # decoding reads all classes of single voxels
-    assert state.similarity_features.isfinite().all()
+    assert everywhere(state).isfinite().all()
 
 
 def test_a_sigmoid_network_gets_a_background():
@@ -98,7 +105,7 @@ def test_edges_use_the_window_of_strokes_and_structures():
 @pytest.mark.parametrize("spacing", [None, (4.0, 4.0, 6.0)])
 def test_edges_know_the_networks_last_features(spacing):
     state = a_state(spacing=spacing)
-    features = state.similarity_features[1:]  # the intensities come first
+    features = everywhere(state)[1:]  # the intensities come first
     found = state.edges(state.labels, MISSED).of_features(WHOLE)
     for axis, (field, expected) in enumerate(zip(found, (15, 23, 31))):
         assert field.shape[axis] == expected
@@ -114,6 +121,4 @@ def test_metal_does_not_decide_the_scale_of_the_similarity_features():
     bright[0, 0, :3] = 30000
     plain, metal = a_state(), a_state(Volume(bright, LPS))
     inside = (slice(None), slice(1, None))
-    torch.testing.assert_close(
-        plain.similarity_features[0][inside], metal.similarity_features[0][inside], rtol=0.2, atol=0.1
-    )
+    torch.testing.assert_close(everywhere(plain)[0][inside], everywhere(metal)[0][inside], rtol=0.2, atol=0.1)

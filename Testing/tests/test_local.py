@@ -231,7 +231,7 @@ def test_logits_at_strokes_are_those_of_the_final_pass_for_every_values(case, mo
 
 def test_a_wrong_halo_is_noticed_and_the_whole_window_computed():
     network = prepared(ResidualNet(), (20, 16, 18), 2)
-    for tape in network.part._tapes:
+    for tape in network.part.tapes.kept():
         tape.halo = np.zeros(3, int)
     voxels = np.array([[3, 4, 5], [10, 11, 12]])
     values = moved(network.part.initial, 0.2)

@@ -224,7 +224,7 @@ def test_two_preparations_of_several_windows_are_identical(make, layers):
 
 def test_what_is_not_needed_for_replaying_is_let_go():
     part = prepared(randomized(UNet3d()), 3, noise(1, *SHAPE), 2).part
-    assert all(tape.output is None and tape.features is None for tape in part._tapes)
+    assert all(tape.output is None and tape.features is None for tape in part.tapes.kept())
 
 
 def test_cancel_is_asked_before_every_window_and_progress_told():

@@ -31,39 +31,43 @@ def logits(leads, shape=SHAPE):
     return out
 
 
+def doubt_of(initial):
+    return Doubt(initial, initial.argmax(dim=0).numpy())
+
+
 def test_a_class_is_in_doubt_as_far_as_it_leads_less_than_background():
-    doubt = Doubt(logits([10.0, 10.0, 2.0]))
+    doubt = doubt_of(logits([10.0, 10.0, 2.0]))
     assert doubt.of_class == pytest.approx([0.0, 0.0, 0.64])
 
 
 def test_an_absent_class_is_in_full_doubt():
-    assert Doubt(logits([10.0, 8.0, None])).of_class[2] == 1.0
+    assert doubt_of(logits([10.0, 8.0, None])).of_class[2] == 1.0
 
 
 def test_a_class_that_leads_by_more_than_background_is_not_in_doubt():
-    assert Doubt(logits([5.0, 50.0, 5.0])).of_class == pytest.approx([0, 0, 0])
+    assert doubt_of(logits([5.0, 50.0, 5.0])).of_class == pytest.approx([0, 0, 0])
 
 
 def test_doubt_does_not_depend_on_the_scale_of_the_logits():
-    one, many = Doubt(logits([10.0, 4.0, 2.0])), Doubt(1000 * logits([10.0, 4.0, 2.0]))
+    one, many = doubt_of(logits([10.0, 4.0, 2.0])), doubt_of(1000 * logits([10.0, 4.0, 2.0]))
     assert one.of_class == pytest.approx(many.of_class)
     np.testing.assert_allclose(one.of_voxels(1), many.of_voxels(1), rtol=1e-5)
 
 
 def test_a_network_without_background_anywhere_is_judged_by_its_surest_class():
-    doubt = Doubt(torch.stack([torch.full(SHAPE, -9.0), torch.full(SHAPE, 4.0), torch.zeros(SHAPE)]))
+    doubt = doubt_of(torch.stack([torch.full(SHAPE, -9.0), torch.full(SHAPE, 4.0), torch.zeros(SHAPE)]))
     assert np.isfinite(doubt.of_class).all()
     assert doubt.of_class == pytest.approx([1.0, 0.0, 1.0])
 
 
 def test_logits_that_are_all_equal_are_harmless():
-    doubt = Doubt(torch.zeros(3, *SHAPE))
+    doubt = doubt_of(torch.zeros(3, *SHAPE))
     assert np.isfinite(doubt.of_class).all()
     assert np.isfinite(doubt.of_voxels(2)).all()
 
 
 def test_a_voxel_is_in_doubt_where_the_class_nearly_won():
-    doubt = Doubt(logits([10.0, 10.0, 10.0]))
+    doubt = doubt_of(logits([10.0, 10.0, 10.0]))
     of_one = doubt.of_voxels(1)
     assert of_one.dtype == np.float32
     assert of_one[0, 0, 4] == pytest.approx(1.0)  # it won
@@ -71,17 +75,17 @@ def test_a_voxel_is_in_doubt_where_the_class_nearly_won():
 
 
 def test_strokes_of_a_missing_class_act_farther_and_not_this_class_strokes_less_far():
-    doubt = Doubt(logits([10.0, 8.0, None]))
+    doubt = doubt_of(logits([10.0, 8.0, None]))
     stretch = doubt.stretch(np.array([0, 1, 2, 2, 5]), np.array([False, False, False, True, False]))
     assert stretch == pytest.approx([1.0, 1.0, 1 + MISSING_STRETCH, GUESSED_STRETCH, 1.0])
 
 
 def test_a_class_in_half_doubt_is_not_stretched():
-    assert Doubt(logits([10.0, 8.0, 2.0])).stretch(np.array([2]), np.array([False])) == pytest.approx([1.0])
+    assert doubt_of(logits([10.0, 8.0, 2.0])).stretch(np.array([2]), np.array([False])) == pytest.approx([1.0])
 
 
 def test_no_strokes_no_stretch():
-    assert Doubt(logits([10.0, 8.0])).stretch(np.empty(0, int), np.empty(0, bool)).shape == (0,)
+    assert doubt_of(logits([10.0, 8.0])).stretch(np.empty(0, int), np.empty(0, bool)).shape == (0,)
 
 
 def two_parts():
@@ -94,14 +98,14 @@ def two_parts():
 
 def test_local_trusts_nothing_afar():
     tuned, strokes = two_parts()
-    reach = decide_reach(tuned, 1, strokes, "local", Doubt(logits([10.0, None])))
+    reach = decide_reach(tuned, 1, strokes, "local", doubt_of(logits([10.0, None])))
     assert not reach.trust.any()
     assert reach.name == "local"
 
 
 def test_whole_trusts_the_structure_that_holds_the_strokes_and_no_other():
     tuned, strokes = two_parts()
-    reach = decide_reach(tuned, 1, strokes, "whole", Doubt(logits([10.0, 10.0])))
+    reach = decide_reach(tuned, 1, strokes, "whole", doubt_of(logits([10.0, 10.0])))
     expected = np.zeros(SHAPE)
     expected[:, 1:4, 1:4] = 1
     assert np.array_equal(reach.trust, expected)
@@ -111,19 +115,19 @@ def test_whole_trusts_the_structure_that_holds_the_strokes_and_no_other():
 
 def test_whole_with_strokes_that_the_tuned_network_ignores_trusts_nothing():
     tuned, _ = two_parts()
-    reach = decide_reach(tuned, 1, np.array([[0, 0, 0]]), "whole", Doubt(logits([10.0, 10.0])))
+    reach = decide_reach(tuned, 1, np.array([[0, 0, 0]]), "whole", doubt_of(logits([10.0, 10.0])))
     assert not reach.trust.any()
 
 
 def test_automatic_goes_as_far_as_the_doubt():
     tuned, strokes = two_parts()
-    sure = decide_reach(tuned, 1, strokes, "automatic", Doubt(logits([10.0, 10.0])))
+    sure = decide_reach(tuned, 1, strokes, "automatic", doubt_of(logits([10.0, 10.0])))
     assert sure.trust.max() == 0
     assert sure.name == "local"
     missing = torch.zeros(2, *SHAPE)
     missing[0] = 5.0
     missing[1] = 4.5  # nearly won everywhere, yet is nowhere
-    doubt = Doubt(missing)
+    doubt = doubt_of(missing)
     dark = decide_reach(tuned, 1, strokes, "automatic", doubt)
     assert dark.name == "local" or dark.trust.max() > 0
     assert np.array_equal(dark.trust > 0, (tuned == 1) & (np.arange(10) < 5)[:, None] & (np.arange(10) < 5))
@@ -138,9 +142,9 @@ def test_the_word_for_a_reach_goes_by_the_middle_of_its_region():
 
 
 def test_a_class_is_known_unless_it_is_almost_missing_or_has_no_logits():
-    doubt = Doubt(logits([10.0, 8.0, None]))
+    doubt = doubt_of(logits([10.0, 8.0, None]))
     assert [doubt.knows(label) for label in range(5)] == [True, True, False, False, False]
-    almost = Doubt(logits([10.0, 1.2, 0.9]))  # doubts 0.774 and 0.828: shifted intensities, and hardly there
+    almost = doubt_of(logits([10.0, 1.2, 0.9]))  # doubts 0.774 and 0.828: shifted intensities, and hardly there
     assert [doubt_ > 0.8 for doubt_ in almost.of_class] == [False, False, True]
     assert [almost.knows(label) for label in range(3)] == [True, True, False]
 

@@ -93,7 +93,7 @@ class TestTheAccountOfARound:
         resolved = constraints.resolve(present.in_user_axes, 8)
         reaches = [Reach(3, np.ones((1, 1, 1), np.float32)), Reach(1, np.zeros((1, 1, 1), np.float32))]
         result = round_result(
-            frame, present, labels, CLASSES, strokes, Seeds(voxels, wanted), resolved,
+            frame, present, labels, np.argwhere(labels != before), CLASSES, strokes, Seeds(voxels, wanted), resolved,
             reaches=reaches, loss_curve=[2.0, 1.0], warnings=["a", "b", "a"], timings={"tuning": 1.5}, seed=4,
         )  # fmt: skip
         return result, frame, present, before, labels
@@ -119,7 +119,7 @@ class TestTheAccountOfARound:
         _, frame, present, *_ = self.a_round(order=(0, 1, 2), signs=(-1, -1, 1))  # the frame's axes are the user's
         none = np.empty((0, 3), int), np.empty(0, int)
         result = round_result(
-            frame, present, present.labels, CLASSES, RoundInput(*none, none[1], none[1] > 0), Seeds(*none),
+            frame, present, present.labels, none[0], CLASSES, RoundInput(*none, none[1], none[1] > 0), Seeds(*none),
             Constraints(frame.geometry).resolve(present.in_user_axes, 8),
             reaches=[], loss_curve=[], warnings=[], timings={}, seed=0,
         )  # fmt: skip
@@ -152,11 +152,13 @@ class TestTheAccountOfARound:
         assert result.warnings == ["a", "b"]
         assert result.versions == versions()
 
-    def test_the_user_may_write_into_everything(self):
+    def test_the_user_can_write_into_nothing_that_is_shared(self):
         result, _, present, before, labels = self.a_round()
         kept = present.in_user_axes.copy(), labels.copy()
-        for array in (result.labels, result.previous, result.strokes, result.grown):
+        for array in (result.strokes, result.grown):
             array[:] = 9
+        for array in (result.labels, result.previous):
+            assert not array.flags.writeable
         assert np.array_equal(present.in_user_axes, kept[0])
         assert np.array_equal(present.labels, before) and np.array_equal(labels, kept[1])
 

@@ -543,16 +543,20 @@ class TestResult:
         constraints = usual_constraints(session)
         first = session.refine(constraints)
         labels, previous = first.labels.copy(), first.previous.copy()
-        first.labels[:] = 9  # nor does the user's scribbling in it reach the session
         constraints.next_round()
         constraints.add_stroke_indices(IN_SPLEEN, 1)
         second = session.refine(constraints)
         assert np.array_equal(second.previous, labels)
         assert np.array_equal(first.previous, previous)
 
-    def test_scribbling_in_what_predict_returned_does_no_harm(self):
+    def test_a_results_labels_are_shared_and_therefore_cannot_be_written_to(self):
         session = a_session()
-        session.predict()[:] = 9
+        result = session.refine(usual_constraints(session))
+        for array in (result.labels, result.previous):
+            with pytest.raises(ValueError, match="read-only"):
+                array[:] = 9
+        session.predict()[:] = 9  # these are copies
+        session.segmentation().labels[:] = 9
         assert session.segmentation().labels.max() == 2
 
 

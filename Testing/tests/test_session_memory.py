@@ -16,6 +16,10 @@ from Testing.tests.session_examples import EMPTY, IN_SPLEEN, MISSED, a_session, 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def accept(present, labels, user_labels):
+    present.accept(labels, user_labels, CalledLabels(), np.argwhere(labels != present.labels))
+
+
 def map_of(*values):
     return np.array(values, dtype=np.uint16)
 
@@ -51,12 +55,12 @@ class TestWhoDecidedAVoxel:
 
     def test_a_round_where_it_changed_it(self):
         present = self.settled(given=(0, 2, 1))
-        present.accept(map_of(1, 2, 2), map_of(2, 2, 1), CalledLabels())
+        accept(present, map_of(1, 2, 2), map_of(2, 2, 1))
         assert present.labels.tolist() == [1, 2, 2] and present.manual.tolist() == [False, True, False]
 
     def test_the_user_again_who_goes_back_to_the_networks_answer(self):
         present = self.settled(given=(0, 1, 2))
-        present.accept(map_of(0, 1, 1), map_of(1, 1, 0), CalledLabels())
+        accept(present, map_of(0, 1, 1), map_of(1, 1, 0))
         present.give(map_of(0, 1, 2), None)
         present.settle(map_of(0, 1, 2))
         assert present.manual.tolist() == [False, False, True]
@@ -99,7 +103,7 @@ class TestLabelsInTheUsersAxes:
         present = self.present()
         assert present.in_user_axes.tolist() == [2, 1, 0]
         turned = map_of(2, 2, 0)
-        present.accept(map_of(0, 2, 2), turned, CalledLabels())
+        accept(present, map_of(0, 2, 2), turned)
         assert present.in_user_axes is turned
         present.give(map_of(1, 2, 2), None)
         present.settle(map_of(0, 1, 2))
@@ -181,7 +185,10 @@ def test_what_the_user_writes_into_results_stays_with_the_user():
         expected = other.refine(constraints_for(other, *strokes))
         assert np.array_equal(result.labels, expected.labels)
         assert np.array_equal(result.previous, expected.previous)
-        for array in (result.labels, result.previous, result.strokes, result.grown):
+        for array in (result.strokes, result.grown):
             array[:] = 7
+        for array in (result.labels, result.previous):  # shared with the session
+            with pytest.raises(ValueError, match="read-only"):
+                array[:] = 7
     assert np.array_equal(session.segmentation().labels, other.segmentation().labels)
     assert np.array_equal(session.predict(), other.predict())

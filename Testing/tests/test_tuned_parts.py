@@ -62,7 +62,7 @@ def prepared(case, layers=1):
 
 def as_tapes(case, monkeypatch):
     """The same, without the fast form for convolutions."""
-    monkeypatch.setattr("InteractiveRefineLib.partial.prepare._convolution_part", lambda *_: None)
+    monkeypatch.setattr("InteractiveRefineLib.partial.recorded._is_same_convolution", lambda *_: False)
     return prepared(case)
 
 
