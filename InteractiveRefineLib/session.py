@@ -26,6 +26,7 @@ from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
 from .stages import Stages
+from .tuning.final import tuned_logits
 from .tuning.new_class import learn_new_classes
 from .tuning.run import TuningOutcome, number_of_steps, tune
 from .tuning.setup import tuning_problem
@@ -249,15 +250,7 @@ class RefineSession:
         problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
         outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
         region = region_that_matters(state, self._present, strokes, seeds, self.settings)
-        if region is not None and any(side.start >= side.stop for side in region):
-            return outcome, state.logits
-        tuned = state.part.everywhere(outcome.values, region).movedim(0, -1)
-        tuned = state.to_classes(tuned.contiguous()).movedim(-1, 0)
-        if region is None:
-            return outcome, tuned
-        everywhere = state.logits.clone()
-        everywhere[(slice(None), *region)] = tuned
-        return outcome, everywhere
+        return outcome, tuned_logits(state, outcome.values, region)
 
     def _decode(
         self,
