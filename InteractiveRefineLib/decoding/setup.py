@@ -41,7 +41,9 @@ def decoder_of_round(
     """
     named, nearest = ~strokes.guessed, np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
     tuned_labels = most_likely(tuned).cpu().numpy()
-    reaches = decide_reaches(tuned_labels, strokes.wanted[named], nearest[named], reach, state.doubt)
+    reaches = decide_reaches(
+        tuned_labels, state.on_grid(present.labels), strokes.wanted[named], nearest[named], reach, state.doubt
+    )
     guessed = np.append(strokes.guessed, np.zeros(len(seeds.labels) - len(strokes), dtype=bool))
     task = DecodingInput(
         labels=present.labels,

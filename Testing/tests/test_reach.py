@@ -12,6 +12,7 @@ from InteractiveRefineLib.decoding.reach import (  # noqa: E402
     Doubt,
     Reach,
     decide_reach,
+    decide_reaches,
     joint_trust,
 )
 
@@ -159,3 +160,16 @@ def test_too_little_trust_is_none():
     assert joint_trust([]) is None
     assert joint_trust([Reach(1, np.full((1, 2, 2), 0.01, np.float32)), Reach(2, np.zeros((1, 2, 2)))]) is None
     assert joint_trust([Reach(1, np.full((1, 2, 2), 0.011, np.float32))]) is not None
+
+
+def test_far_away_no_class_takes_what_another_stroked_class_has():
+    doubt = doubt_of(logits([10.0, 1.0, 1.0]))  # in doubt about both organs
+    present = logits([10.0, 1.0, 1.0]).argmax(dim=0).numpy()
+    tuned = np.where(present == 2, 1, present)  # the tuned network gives the second organ to the first
+    strokes = np.array([[1, 5, 4], [1, 5, 8]])
+    both = decide_reaches(tuned, present, np.array([1, 2]), strokes, "automatic", doubt)
+    assert (both[0].trust[present == 1] > 0).all() and not both[0].trust[present == 2].any()
+    alone = decide_reaches(tuned, present, np.array([1, 1]), strokes, "automatic", doubt)
+    assert alone[0].trust[present == 2].any()  # nobody said that the second one is there
+    whole = decide_reaches(tuned, present, np.array([1, 2]), strokes, "whole", doubt)
+    assert (whole[0].trust[present == 2] == 1).all()  # the user's own choice
