@@ -34,7 +34,8 @@ from InteractiveRefineLib.tuning.rules import UPDATE_RULES
 from InteractiveRefineLib.volume import Volume
 from Testing.benchmarks.growing import SPACING, scan
 from Testing.benchmarks.measuring import machine, peak_megabytes, plot, seconds_of
-from Testing.real_data import chaos_ct, make_backbone_folder
+from Testing.real_backbones import make_backbone_folder
+from Testing.real_data import chaos_ct
 
 CPU = torch.device("cpu")
 SIZES = ((64, 64, 64), (96, 128, 128), (128, 256, 256), (200, 384, 384), (300, 512, 512))
