@@ -71,7 +71,7 @@ class Life:
         """What grew, in words; empty when nothing did."""
         found = [f"{name}: {self.before[name]} before, {n} after" for name, n in self.after.items()
                  if n > self.before[name]]  # fmt: skip
-        if self.growth_mb > MOST_MB and self.slope_kb > MOST_KB_A_TURN:
+        if self.memory_mb and self.growth_mb > MOST_MB and self.slope_kb > MOST_KB_A_TURN:
             found.append(f"memory: {self.growth_mb:.1f} MB more, {self.slope_kb:.0f} KB a turn")
         return found
 
@@ -136,8 +136,8 @@ def worker_life(rounds: int, switches: int) -> Life:
     settings = RefineSettings(device="cpu", steps=_STEPS)
     scans = [scan(seed) for seed in range(3)]
     random, own = np.random.default_rng(0), Life("the worker's client")
+    forking()  # the process that workers are forked from stays for good, and so do the pipes to it
     with _networks() as networks, watched(f"the worker, {rounds} rounds and {switches} switches") as life:
-        forking()  # the process that workers are forked from stays
         client = WorkerClient(ForkedTransport)
         told: list = []
         client.on_result = client.on_error = told.append

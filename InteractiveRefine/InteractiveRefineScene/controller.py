@@ -72,6 +72,8 @@ class RefineController(ControllerBase):
 
     def setChannel(self, name: str, node) -> None:
         """Take a volume (None = no more) for a further channel of the network; kept with the source volume."""
+        if self._volumeNode is None:
+            return  # a selector empties itself while the scene closes
         setChannelNode(self._volumeNode, name, node)
         self._watchNodes()
         self._onNodesChanged()

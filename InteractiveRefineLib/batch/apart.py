@@ -14,14 +14,16 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import InputError
+from ..errors import BackboneError, InputError
 from ..progress import Progress, ShouldCancel
 from ..worker.command import worker_environment
 from ..worker.failure import reason_of_exit
 from .case import Case
+from .check import Known
 from .outcome import FAILED, Outcome
 from .store import CaseStore
 
+_CHILD = "InteractiveRefineLib.batch.child"
 _POLL_S = 0.1
 _LEAVE_S = 10.0
 _TAIL_BYTES = 4000
@@ -64,6 +66,30 @@ def run_apart(
             child.end()
 
 
+def describe_apart(folder: str) -> Known:
+    """What the network in `folder` knows, found out in another process; BackboneError when it cannot be used."""
+    python = _interpreter()
+    try:
+        run = subprocess.run(
+            [python, "-m", _CHILD, folder], capture_output=True, env=worker_environment(), stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise _cannot_start(python, error) from error
+    try:
+        answer = json.loads(run.stdout)
+    except ValueError as error:
+        last = run.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [reason_of_exit(run.returncode)]
+        raise BackboneError(f"{folder} cannot be described: {last[0]}") from error
+    if "error" in answer:
+        raise BackboneError(answer["error"])
+    known = answer["known"]
+    return Known(known["name"], tuple(known["channels"]), tuple(known["classes"]))
+
+
+def _cannot_start(python: str, error: OSError) -> InputError:
+    return InputError(f"{python} cannot be started: {error.strerror or error}. Is Python installed?")
+
+
 def _interpreter() -> str:
     """The Python that runs this; an application that embeds Python, as 3D Slicer does, brings an interpreter along."""
     if "python" in os.path.basename(sys.executable or "").lower():
@@ -81,7 +107,7 @@ class _Child:
         group = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
         )
-        command = [python, "-m", "InteractiveRefineLib.batch.child"]
+        command = [python, "-m", _CHILD]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
@@ -89,7 +115,7 @@ class _Child:
             )  # fmt: skip
         except OSError as error:
             self._stderr.close()
-            raise InputError(f"{python} cannot be started: {error.strerror or error}. Is Python installed?") from error
+            raise _cannot_start(python, error) from error
         self._heard: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="batch child", daemon=True)
         self._reader.start()

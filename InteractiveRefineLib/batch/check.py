@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..settings import RefineSettings
@@ -14,9 +13,6 @@ from .case import Case
 from .cells import entries_of, images_of, path_of, settings_of
 from .manifest import Problem, Row, Table
 from .names import folded, problem_with_name
-
-if TYPE_CHECKING:
-    from ..backbone import BackboneConfig
 
 #: More would scroll away; the number of all is told.
 _SHOWN = 50
@@ -47,19 +43,39 @@ class Defaults:
     settings: RefineSettings = dataclasses.field(default_factory=RefineSettings)
 
 
-def checked_cases(table: Table, defaults: Defaults | None = None) -> tuple[list[Case], list[Problem]]:
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a network knows: its name, its channels, and its classes without background."""
+
+    name: str
+    channels: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+def describe_here(folder: str) -> Known:
+    """What the network in `folder` knows; loads PyTorch. BackboneError when it cannot be used."""
+    from ..backbone import describe_backbone
+
+    config = describe_backbone(folder)
+    return Known(config.name, tuple(config.channels), tuple(segment.name for segment in config.classes))
+
+
+def checked_cases(
+    table: Table, defaults: Defaults | None = None, describe: Callable[[str], Known] = describe_here
+) -> tuple[list[Case], list[Problem]]:
     """The cases of a manifest, in its order, and everything that is wrong with it; a row with a problem is left out."""
-    checker = _Checker(table, defaults or Defaults())
+    checker = _Checker(table, defaults or Defaults(), describe)
     cases = [case for case in map(checker.case, table.rows) if case is not None]
     return cases, sorted({*table.problems, *checker.problems})
 
 
 class _Checker:
-    def __init__(self, table: Table, defaults: Defaults) -> None:
+    def __init__(self, table: Table, defaults: Defaults, describe: Callable[[str], Known]) -> None:
+        self._describe = describe
         self.folder, self.defaults = table.folder, defaults
         self.problems: list[Problem] = []
         self._names: dict[str, tuple[int, str]] = {}
-        self._configs: dict[str, BackboneConfig | None] = {}
+        self._configs: dict[str, Known | None] = {}
 
     def case(self, row: Row) -> Case | None:
         """The case of a row, None when something is wrong with it."""
@@ -141,30 +157,28 @@ class _Checker:
         self._must_exist(path, column, wrong)
         return str(path)
 
-    def _config(self, folder: str, wrong: Callable[[str, str], None]) -> BackboneConfig | None:
+    def _config(self, folder: str, wrong: Callable[[str, str], None]) -> Known | None:
         """What the backbone knows; each is read once, and its problem is told once."""
         if not folder:
             wrong("backbone", "there is no backbone. Name its folder here, or one for all cases with --backbone.")
             return None
         if folder not in self._configs:
             self._configs[folder] = None
-            from ..backbone import describe_backbone
-
             try:
-                self._configs[folder] = describe_backbone(folder)
+                self._configs[folder] = self._describe(folder)
             except InputError as error:
                 wrong("backbone", str(error).splitlines()[0])
         elif self._configs[folder] is None:
             wrong("backbone", f"{folder} cannot be used, see above.")
         return self._configs[folder]
 
-    def _check_classes(self, case: Case, config: BackboneConfig, wrong: Callable[[str, str], None]) -> None:
+    def _check_classes(self, case: Case, config: Known, wrong: Callable[[str, str], None]) -> None:
         channels = {name.strip().lower() for name in config.channels}
         named = {name.strip().lower() for name, _ in case.images if name}
         if len(case.images) > len(config.channels) or (named and named != channels):
             given = ", ".join(name for name, _ in case.images if name) or f"{len(case.images)} files"
             wrong("image", f"{config.name!r} needs {', '.join(config.channels)}, not {given}.")
-        known = {segment.name.strip().lower() for segment in config.classes}
+        known = {name.strip().lower() for name in config.classes}
         for name in case.new_classes:
             if name.lower() in known or name.lower() == "background":
                 wrong("new-classes", f"there is already a class named {name!r}. Leave it out here.")
@@ -180,4 +194,4 @@ class _Checker:
                 return
         for name in unknown:
             if name.lower() not in known:
-                wrong("locks", f"there is no class named {name!r}. Known: {', '.join(s.name for s in config.classes)}.")
+                wrong("locks", f"there is no class named {name!r}. Known: {', '.join(config.classes)}.")

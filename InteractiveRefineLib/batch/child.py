@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled
+from ..errors import Cancelled, RefineError
 from .attempt import attempt_case
 from .case import Case
+from .check import describe_here
 from .networks import NetworkKeeper
 from .store import CaseStore
 
 
-def main() -> int:
-    """Compute until stdin ends."""
+def main(arguments: list[str]) -> int:
+    """Compute until stdin ends; with a folder as argument, tell what the network in it knows."""
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -28,6 +30,12 @@ def main() -> int:
     def on_step(step: int, total: int, message: str) -> None:
         answer({"step": [int(step), int(total), message]})
 
+    if arguments:
+        try:
+            answer({"known": dataclasses.asdict(describe_here(arguments[0]))})
+        except RefineError as error:
+            answer({"error": str(error)})
+        return 0
     start = json.loads(sys.stdin.readline() or "null")
     if start is None:
         return 0
@@ -50,4 +58,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

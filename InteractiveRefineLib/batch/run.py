@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress
 from ..settings import RefineSettings
 from .case import Case, in_computing_order
-from .check import Defaults, ManifestError, checked_cases
+from .check import Defaults, Known, ManifestError, checked_cases, describe_here
 from .manifest import Problem, read_table, table_of
 from .names import BATCH_FOLDER
 from .outcome import BatchResult, Outcome
@@ -95,7 +95,10 @@ def run_batch(
     """
     computing = computing or Computing()
     output = Path(output).absolute()
-    cases = prepare(manifest, output, backbone=backbone, settings=settings, resume=resume, base=base)
+    describe = describe_here
+    if computing.apart:
+        from .apart import describe_apart as describe
+    cases = prepare(manifest, output, backbone=backbone, settings=settings, resume=resume, base=base, describe=describe)
     folder = BatchFolder(output)
     outcomes: dict[str, Outcome] = {}
     try:
@@ -131,6 +134,7 @@ def prepare(
     settings: RefineSettings | None = None,
     resume: bool = False,
     base: str | os.PathLike = ".",
+    describe: Callable[[str], Known] = describe_here,
 ) -> list[Case]:
     """The cases of a manifest, checked, in its order; ManifestError with all problems. Nothing is written."""
     if isinstance(manifest, (str, os.PathLike)):
@@ -138,7 +142,7 @@ def prepare(
     else:
         table = table_of(manifest, Path(base))
     folder = "" if backbone is None else str(Path(backbone).expanduser().absolute())
-    cases, problems = checked_cases(table, Defaults(folder, settings or RefineSettings()))
+    cases, problems = checked_cases(table, Defaults(folder, settings or RefineSettings()), describe)
     problems = problems + _problems_with_output(cases, output, resume)
     if problems:
         raise ManifestError(str(table.source or "The list of cases"), problems)

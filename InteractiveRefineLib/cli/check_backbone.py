@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..trust import code_in, licenses_in
 from . import common
+from .images import Images
 from .interrupt import interrupt_requested
 
 if TYPE_CHECKING:
     from ..backbone import Backbone
     from ..partial.cost import Cost
     from ..partial.layers import Layer
-    from ..volume import Volume
 
 NAME = "check-backbone"
 SUMMARY = "tell what is in a network's folder, or what is wrong with it"
@@ -41,9 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--image",
+        action="extend",
         nargs="+",
         metavar="FILE",
-        help="estimate time and memory for this scan; one file for each channel of the network, in its order",
+        help="estimate time and memory for this scan; one file for each channel of the network, as for refine",
     )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="of the estimate: auto, cpu, cuda:0 (auto)")
     parser.add_argument("--json", action="store_true", help="print one JSON object for scripts instead of text")
@@ -55,14 +56,14 @@ def run(args: argparse.Namespace) -> None:
     programs = [] if args.backbone is None else code_in(args.backbone)
     if programs:  # before anything of them runs
         say(f"Programs    {' '.join(programs)} Use only networks of people you trust.")
-    volumes = _read(args.image)
+    images = Images(args.image) if args.image else None  # read before a network is loaded in vain
     backbone = common.load_network(args.backbone)
     say(backbone.describe())
     layers = tunable_layers(backbone)
     say(_layer_table(backbone, layers))
     found = _summary(args.backbone, backbone, layers, programs)
-    if volumes:
-        cost = _cost(backbone, volumes, args.device)
+    if images:
+        cost = _cost(backbone, images, args.device)
         notes = cost.notes
         say(_estimate_text(backbone, cost))
         found["estimate"] = {
@@ -113,15 +114,6 @@ def tunable_layers(backbone: Backbone) -> list[Layer]:
     return []
 
 
-def _read(paths: list[str] | None) -> list[Volume]:
-    """The scans of --image, before a network is loaded in vain."""
-    if not paths:
-        return []
-    from ..image_io import read_volume
-
-    return [read_volume(path) for path in paths]
-
-
 def _layer_table(backbone: Backbone, layers: list[Layer]) -> str:
     names = {id(p): name for name, p in backbone.network.named_parameters()}
     lines = ["Layers      that --layers 1, 2, ... tunes: the last one, the last two, ..."]
@@ -166,14 +158,12 @@ def _summary(folder: str | None, backbone: Backbone, layers: list[Layer], progra
     }
 
 
-def _cost(backbone: Backbone, volumes: list[Volume], device: str) -> Cost:
-    from ..channels import combine_channels
+def _cost(backbone: Backbone, images: Images, device: str) -> Cost:
     from ..device import choose_device
     from ..image_state import ImageFrame
     from ..partial.cost import estimate_cost
 
-    image = combine_channels(volumes, backbone.config.channels, warn=lambda sentence: common.warn([sentence]))
-    frame = ImageFrame(image, backbone)
+    frame = ImageFrame(images.combined(backbone.config.channels), backbone)
     return estimate_cost(
         backbone, frame.image, frame.geometry, device=choose_device(device), should_cancel=interrupt_requested
     )

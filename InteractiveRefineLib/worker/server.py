@@ -21,7 +21,7 @@ from . import wire
 from .coded import coded_errors
 from .constraint_codec import constraints_from_fields
 from .desk import Desk
-from .failure import PROTOCOL, WorkerError
+from .failure import KEPT, OUT_OF_MEMORY, PROTOCOL, WorkerError
 from .memory import changes
 from .messages import (
     backbone_to_fields,
@@ -74,7 +74,7 @@ class Server:
     def __init__(self, source: BinaryIO, sink: BinaryIO, give_up: Callable[[], None] = lambda: os._exit(1)) -> None:
         self._source, self._sink, self._give_up = source, sink, give_up
         self._sending = threading.Lock()
-        self._messages: queue.SimpleQueue[Message | WireError | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message | WireError | WorkerError | None] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._gone = threading.Event()
         self._finished = threading.Event()
@@ -88,8 +88,9 @@ class Server:
         listener.start()
         try:
             while (message := self._messages.get()) is not None:
-                if isinstance(message, WireError):
-                    self._send(wire.ERROR, {"job": 0, "code": PROTOCOL, "text": str(message)})
+                if isinstance(message, (WireError, WorkerError)):
+                    code = getattr(message, "code", PROTOCOL)
+                    self._send(wire.ERROR, {"job": 0, "code": code, "text": str(message)})
                     return 1
                 if message.kind == wire.SHUTDOWN:
                     return 0
@@ -120,7 +121,8 @@ class Server:
         except OSError as error:
             _log.info("The client is gone: %s", error)
         except MemoryError:
-            self._messages.put(WireError("The worker ran out of memory while it received a message."))
+            text = f"The worker ran out of memory while it received a message. {KEPT} Crop the image."
+            self._messages.put(WorkerError(OUT_OF_MEMORY, text))
         self._gone.set()
         self._messages.put(None)
         if not self._finished.wait(_GRACE_S):

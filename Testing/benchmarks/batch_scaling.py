@@ -98,7 +98,7 @@ def sleeping_cluster(workers: int, seconds: dict[str, float]) -> Iterator[str]:
         on_dask.attempt_case, on_dask._one_at_a_time = real, lock
 
 
-def table(n_cases: int) -> list[str]:
+def table(n_cases: int, sleep: float | None) -> list[str]:
     """The Markdown lines."""
     lines = [
         "| workers | cores each | all (s) | per case, steady (s) | ratio to 1 worker |",
@@ -106,13 +106,17 @@ def table(n_cases: int) -> list[str]:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = make_cases(folder, n_cases)
-        result, watch = run(rows, folder, "one", Computing(threads=1))
-        seconds = {outcome.name: outcome.seconds for outcome in result.outcomes}
-        line, one = watch.row("1", "1", None)
-        lines.append(line)
-        _, watch = run(rows, folder, "two", Computing(workers=2, threads=1))
-        lines.append(watch.row("2", "1", one)[0])
+        rows = make_cases(folder, n_cases if sleep is None else 1)
+        if sleep is None:
+            result, watch = run(rows, folder, "one", Computing(threads=1))
+            seconds = {outcome.name: outcome.seconds for outcome in result.outcomes}
+            line, one = watch.row("1", "1", None)
+            lines.append(line)
+            _, watch = run(rows, folder, "two", Computing(workers=2, threads=1))
+            lines.append(watch.row("2", "1", one)[0])
+        else:
+            rows = [{**rows[0], "case": f"{number:03}"} for number in range(n_cases)]
+            seconds = {str(row["case"]): sleep for row in rows}
         first = None
         for workers in SIMULATED_WORKERS:
             with sleeping_cluster(workers, seconds) as address:
@@ -127,18 +131,22 @@ def table(n_cases: int) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=32, help="how many phantoms (32)")
+    parser.add_argument(
+        "--sleep", type=float, metavar="S", help="measure nothing: only simulate cases that take S seconds each"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table here (Markdown)")
     args = parser.parse_args()
     if args.cases < 2:
         parser.error("two cases at least")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    what = "phantoms, the shipped network" if args.sleep is None else f"cases that sleep {args.sleep:g} s"
     lines = [
         "# Batch: what more workers bring on this machine",
         "",
-        f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} at the start; {args.cases} phantoms, the "
-        "shipped network. Steady: without the first quarter of the cases, in which workers start and load the network.",
+        f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} at the start; {args.cases} {what}. Steady: "
+        "without the first quarter of the cases, in which workers start and load the network.",
         "",
-        *table(args.cases),
+        *table(args.cases, args.sleep),
     ]
     text = "\n".join(lines) + "\n"
     print(text)

@@ -84,7 +84,7 @@ def _run_and_die(rows: list, inputs: str, output: str, cases: int, steps: int) -
 
 @row(_GROUP, "cases with NaN, a cut image or a hostile network among good ones: listed, and the others are finished")
 def broken_cases(tally: Tally, folder: Path) -> None:
-    from .models import Trap
+    from .network_files import Trap
 
     inputs = folder / "inputs"
     rows = _inputs(inputs)

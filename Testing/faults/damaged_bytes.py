@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import threading
 import time
 import tracemalloc
 import zlib
@@ -14,15 +11,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from InteractiveRefineLib.result import RefinementResult
 from InteractiveRefineLib.worker import failure, wire
 from InteractiveRefineLib.worker import server as server_module
-from InteractiveRefineLib.worker.client import Deadlines, RefineRequest, WorkerClient
-from InteractiveRefineLib.worker.server import Server
+from InteractiveRefineLib.worker.client import BackboneInfo, Deadlines, RefineRequest, WorkerClient
 from InteractiveRefineLib.worker.wire import FrameDecoder, WireError
 from Testing.tests.worker_examples import IMAGE, same_account
 
-from .conversation import FROM_WORKER, SETTINGS, TO_WORKER, Conversation, CutTransport, Strike, make_backbone
-from .mutation import bounded, damaged, with_strange_field
+from .conversation import SETTINGS, Conversation, make_backbone
+from .cutting import FROM_WORKER, TO_WORKER, CutTransport, Strike
+from .mutation import bounded, damaged, every_strange_field, with_strange_field
+from .one_side import FakeLine, ServerHere
 from .registry import Tally, row
 
 _GROUP = "Garbage, oversized and slow bytes"
@@ -92,7 +91,7 @@ def strange_fields_to_the_worker(tally: Tally, folder: Path) -> None:
     @bounded(40)
     @given(st.sampled_from(sorted(of_kind)).flatmap(lambda kind: with_strange_field(of_kind[kind])))
     def refuse(frame: bytes) -> None:
-        with tally.fault(f"strange field in {frame[16:300]!r}"), _ServerHere() as server:
+        with tally.fault(f"strange field in {frame[16:300]!r}"), ServerHere() as server:
             server.say(hello, of_kind["load"], of_kind["image"], of_kind["state"])
             server.say(frame)
             if not server.answers_a_ping():
@@ -123,13 +122,16 @@ def strange_fields_to_the_client(tally: Tally, folder: Path) -> None:
             st.just(first[kind]), with_strange_field(answers[first[kind]]) | damaged(answers[first[kind]])
         )
     ))  # fmt: skip
-    def believe(example: tuple[int, bytes]) -> None:
-        n, frame = example
+    def at_random(example: tuple[int, bytes]) -> None:
+        believe(*example)
+
+    def believe(n: int, frame: bytes) -> None:
         with tally.fault(f"strange answer {frame[:300]!r}"):
-            line = _FakeLine()
+            line = FakeLine()
             client = WorkerClient(line.start, lambda: 0.0, Deadlines())
             told = []
             client.on_result = client.on_error = told.append
+            client.on_progress, client.on_backbone = _progress_can_be_shown, _backbone_can_be_shown
             # The numbers of the jobs are those of the recorded conversation: 1 looked, 2 was the first round.
             client.describe_backbone(talk._folder)
             request = RefineRequest(IMAGE, talk._folder, talk_strokes(talk), SETTINGS)
@@ -140,13 +142,21 @@ def strange_fields_to_the_client(tally: Tally, folder: Path) -> None:
                 assert error.code in failure.CODES
                 # An error that the worker's own words make up may say less, but never less than nothing.
                 assert str(error)
+            for result in [t for t in told if isinstance(t, RefinementResult)]:
+                _account_can_be_shown(result)
+                delivered.append(result)
             assert len(told) <= 2, "more answers than questions"
             if not client.alive:
                 assert not client.waiting, "it waits for a worker that is gone"
                 assert client.segments == [] or any(not isinstance(t, failure.WorkerError) for t in told)
             client.kill()
 
-    believe()
+    delivered: list[RefinementResult] = []
+    at_random()
+    for kind in ("result", "backbone", "progress"):
+        for frame in every_strange_field(answers[first[kind]]):
+            believe(first[kind], frame)
+    assert delivered, "no result was ever believed, so that nothing was tried"
 
 
 @row(_GROUP, "claims of gigabytes, zlib bombs, thousands of arrays, deep nesting: refused before memory is taken")
@@ -227,7 +237,7 @@ def slow_bytes(tally: Tally, folder: Path) -> None:
             tally.segments_kept(result.labels, talk.answers[name].labels)
             assert same_account(talk.answers[name], result)
     with tally.fault("a day for one message"):
-        line = _FakeLine()
+        line = FakeLine()
         client = WorkerClient(line.start, lambda: line.now, Deadlines(answer=60, ping=5))
         told = []
         client.on_result = client.on_error = told.append
@@ -240,9 +250,9 @@ def slow_bytes(tally: Tally, folder: Path) -> None:
                     line.now += 4.0
                     client.tick()
         assert not told and client.alive and not client.waiting
-    with tally.fault("half an image, and then the line is cut"), _ServerHere() as server:
+    with tally.fault("half an image, and then the line is cut"), ServerHere() as server:
         server.say(frames[TO_WORKER][0], frames[TO_WORKER][3][:1000])  # leaving the block, it must end by itself
-    with tally.fault("an image that comes slowly: signs of life"), _ServerHere() as server:
+    with tally.fault("an image that comes slowly: signs of life"), ServerHere() as server:
         before, server_module._SIGN_OF_LIFE_S = server_module._SIGN_OF_LIFE_S, 0.02
         try:
             for n in range(10):
@@ -251,6 +261,25 @@ def slow_bytes(tally: Tally, folder: Path) -> None:
             assert server.answers_a_ping(ask=False), "no sign of life"
         finally:
             server_module._SIGN_OF_LIFE_S = before
+
+
+def _progress_can_be_shown(step, total, message, loss) -> None:
+    """What the progress bar and its text do."""
+    assert f"{step:d}/{total:d}" and message.strip() is not None and (loss is None or f"{loss:.3g}")
+
+
+def _backbone_can_be_shown(info: BackboneInfo) -> None:
+    """What the panel and the class table do."""
+    assert " ".join([info.name, info.folder, info.license, *info.channels, *info.warnings]) is not None
+    assert info.dimensions in (2, 3) and all(len(segment.color) == 3 for segment in info.classes)
+
+
+def _account_can_be_shown(result: RefinementResult) -> None:
+    """What the panel and the report do."""
+    assert " ".join([*result.warnings, *result.versions.values(), *(c.name for c in result.changes)]) is not None
+    assert all(f"{number:.1f}" for number in [*result.timings.values(), *result.loss_curve])
+    assert all(f"{c.label:d} {c.added_ml:.1f} {c.removed_ml:.1f} {c.reach.title()}" for c in result.changes)
+    assert f"{result.violated_strokes:d} {result.seed:d}"
 
 
 def talk_strokes(talk: Conversation):
@@ -268,127 +297,3 @@ def _kind(frame: bytes) -> str:
 
 def _frame(header: str, payload: bytes = b"") -> bytes:
     return wire.PREFIX.pack(b"IRW1", len(header), len(payload)) + header.encode() + payload
-
-
-class _FakeLine:
-    """A transport without a process, and a clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now, self.running = 0.0, True
-
-    def start(self, inlet):
-        self.inlet = inlet
-        return self
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def close_input(self) -> None:
-        pass
-
-    def kill(self) -> None:
-        self.running = False
-
-
-class _ServerHere:
-    """A worker's server in a thread of this process, with real pipes; a thread that breaks is a failure."""
-
-    def __enter__(self) -> _ServerHere:
-        theirs, self._say = os.pipe()
-        self._hear, ours = os.pipe()
-        self._files = os.fdopen(theirs, "rb", 0), os.fdopen(ours, "wb", 0)
-        self._server = Server(*self._files, give_up=lambda: None)
-        self.broken: list = []
-        self._hook, threading.excepthook = threading.excepthook, lambda args: self.broken.append(args.exc_value)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self._decoder, self._inlet = FrameDecoder(), None
-        return self
-
-    def __exit__(self, *_) -> None:
-        os.close(self._say)
-        self._thread.join(20)
-        alive = self._thread.is_alive()
-        # The listening thread hangs on the pipe; with the pipe's end it ends.
-        for thread in threading.enumerate():
-            if thread.name == "listener":
-                thread.join(5)
-        threading.excepthook = self._hook
-        os.close(self._hear)
-        for file in self._files:
-            file.close()
-        assert not self.broken, f"a thread of the worker broke: {self.broken[0]!r}"
-        assert not alive, "the worker does not leave"
-
-    def _run(self) -> None:
-        self.code = self._server.run()
-        self._files[1].close()
-
-    def say(self, *frames: bytes) -> None:
-        for data in frames:
-            while data:
-                try:
-                    data = data[os.write(self._say, data) :]
-                except BrokenPipeError:
-                    return
-
-    def answers_a_ping(self, ask: bool = True) -> bool:
-        """True when a pong comes; False when it left, which it may only after an error that says why, or a goodbye."""
-        if ask:
-            self.say(wire.encode(wire.PING))
-        heard, end = [], time.monotonic() + 20
-        while time.monotonic() < end:
-            message = self._decoder.next()
-            if message is not None:
-                heard.append(message)
-                if message.kind == wire.PONG:
-                    if ask:
-                        self._settle()
-                    return True
-                continue
-            if select.select([self._hear], [], [], 20)[0]:
-                data = os.read(self._hear, 1 << 16)
-                if not data:
-                    last = heard[-1] if heard else None
-                    polite = self.code == 0 or (last is not None and last.kind == wire.ERROR and last.fields["text"])
-                    assert polite, f"it left without a word, code {self.code}"
-                    return False
-                self._decoder.feed(data)
-        raise AssertionError("neither an answer nor an end")
-
-    def _settle(self) -> None:
-        """Wait until what was asked before is answered: another question comes last."""
-        self.say(wire.encode("what is this", {"job": 10**6}))
-        while True:
-            message = self._decoder.next()
-            if message is None:
-                assert select.select([self._hear], [], [], 20)[0], "it does not answer"
-                data = os.read(self._hear, 1 << 16)
-                if not data:
-                    return
-                self._decoder.feed(data)
-            elif message.kind == wire.ERROR and message.fields.get("job") == 10**6:
-                return
-
-    def transport(self, inlet) -> _ServerHere:
-        """This server as the transport of a client that comes later."""
-        self._inlet = inlet
-        return self
-
-    def write(self, data: bytes) -> None:
-        self.say(data)
-
-    def close_input(self) -> None:
-        pass
-
-    def kill(self) -> None:
-        self._inlet = None
-
-    def pump_until(self, done) -> None:
-        while not done():
-            assert select.select([self._hear], [], [], 20)[0], "no answer"
-            data = os.read(self._hear, 1 << 16)
-            if not data:
-                self._inlet.transport_closed("ended with exit code 0", "")
-                return
-            self._inlet.feed(data)

@@ -172,7 +172,7 @@ def _is_refused(action: Callable[[], object], words: str) -> None:
 
 
 @row(_GROUP, "a strange image in the middle of a session: refused, and the session before goes on")
-def in_the_middle(tally: Tally, folder: Path) -> None:
+def refused_in_a_session(tally: Tally, folder: Path) -> None:
     for what, value in (("NaN", np.nan), ("infinity", np.inf)):
         with tally.fault(what):
             session = a_session(steps=3)

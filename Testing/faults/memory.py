@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +20,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from InteractiveRefineLib.errors import OutOfMemoryError
 from InteractiveRefineLib.volume import Volume
 from InteractiveRefineLib.worker import correspondence, failure, wire
-from InteractiveRefineLib.worker.client import RefineRequest, WorkerClient
+from InteractiveRefineLib.worker.client import RefineRequest
+from InteractiveRefineLib.worker.server import Server
 from Testing.tests.cli_examples import LPS, truth
 from Testing.tests.session_examples import a_session, usual_constraints
-from Testing.tests.worker_examples import IMAGE, Listener, same_account
+from Testing.tests.worker_examples import IMAGE, same_account
 
 from .conversation import SETTINGS, make_backbone
 from .forked_worker import ForkedTransport, in_a_fork
 from .registry import NotHere, Tally, row
 from .sessions import TwoRounds, survive
+from .talking import a_client, replaced
 
 _GROUP = "Memory runs out"
 _LIBRARY = "InteractiveRefineLib"
@@ -77,7 +79,7 @@ class _Calls:
 
 
 def _everywhere(tally: Tally, count: Callable, strike: Callable[[int, int], object]) -> None:
-    """Strike at places spread over a first and a second round, of a network as a program and as a module."""
+    """Strike at places of a first and of a second round, with the network as a program and as a module."""
     for second, scripted in ((False, True), (True, False)):
 
         def make(second: bool, scripted: bool = scripted) -> TwoRounds:
@@ -86,7 +88,9 @@ def _everywhere(tally: Tally, count: Callable, strike: Callable[[int, int], obje
         work = make(second)
         with count() as counter:
             expected = work.refine()
-        places = np.unique(np.linspace(1, counter.count, _N_PLACES).astype(int))
+        places = np.linspace(1, counter.count, _N_PLACES).astype(int)
+        # A round begins with the network's own few operations, in which errors take another way.
+        places = np.unique(np.concatenate([places, np.arange(6, 60, 4)]))
         for n, place in enumerate(places):
             what = f"{'second' if second else 'first'} round, {place} of {counter.count}"
             words = "Out of memory; the segmentation is unchanged"
@@ -114,15 +118,23 @@ def while_talking(tally: Tally, folder: Path) -> None:
     def no_memory(*_, **__):
         raise MemoryError
 
+    with tally.fault("receiving, in the worker"):
+        source, sink = io.BytesIO(wire.encode(wire.PING)), io.BytesIO()
+        with replaced(wire.FrameDecoder, "feed", no_memory):
+            assert Server(source, sink, give_up=lambda: None).run() == 1
+        decoder = wire.FrameDecoder()
+        decoder.feed(sink.getvalue())
+        said = decoder.next().fields
+        assert said["code"] == failure.OUT_OF_MEMORY and failure.KEPT in said["text"], said
     for what, holder, name in (
         ("composing the image", correspondence, "image_to_fields"),
         ("reading the answer", wire.FrameDecoder, "next"),
     ):
-        with tally.fault(what), _a_client() as (client, told):
+        with tally.fault(what), a_client() as (client, told):
             expected = told.ask(request)
             before = client.segments, client.manual.tobytes()
             other = RefineRequest(Volume(IMAGE.array + 1, IMAGE.ijk_to_ras), backbone, strokes, SETTINGS)
-            with _replaced(holder, name, no_memory):
+            with replaced(holder, name, no_memory):
                 client.submit(other)
                 while client.waiting:
                     client.transport.pump(0.1)
@@ -147,11 +159,11 @@ def worker_under_a_real_limit(tally: Tally, folder: Path) -> None:
     backbone, scan = make_backbone(folder), _larger_scan(3)
     strokes = usual_constraints(a_session(scan))
     request = RefineRequest(scan, backbone, strokes, SETTINGS)
-    with _a_client() as (_, told):
+    with a_client() as (_, told):
         expected = told.ask(request)
     codes = []
     for megabytes in (2, 12, 16, 24, 32):
-        with tally.fault(f"{megabytes} MB more"), _a_client(prepare=_Limit(megabytes)) as (client, told):
+        with tally.fault(f"{megabytes} MB more"), a_client(prepare=_Limit(megabytes)) as (client, told):
             answer = told.ask(request)
             codes.append(getattr(answer, "code", "enough"))
             if isinstance(answer, failure.WorkerError):
@@ -272,36 +284,3 @@ def _return_what_is_freed() -> None:
 def _address_space() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
-
-
-@contextmanager
-def _a_client(prepare=None) -> Iterator[tuple[WorkerClient, Listener]]:
-    client = WorkerClient(lambda inlet: ForkedTransport(inlet, prepare))
-    try:
-        yield client, _Ears(client)
-    finally:
-        transport = client.transport
-        client.kill()
-        if transport is not None:
-            transport.end()
-
-
-class _Ears(Listener):
-    """A listener that gives back the newest answer, also after an error."""
-
-    def ask(self, request, **_):
-        self.results.clear()
-        self.client.submit(request)
-        while self.client.waiting:
-            self.client.transport.pump(0.2)
-        return (self.results or self.errors)[-1]
-
-
-@contextmanager
-def _replaced(holder, name: str, value) -> Iterator[None]:
-    before = getattr(holder, name)
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        setattr(holder, name, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -66,6 +67,20 @@ def with_strange_field(draw, frame: bytes) -> bytes:
         holder[key] = draw(st.sampled_from(STRANGE))
     text = json.dumps(header).encode()
     return _PREFIX.pack(b"IRW1", len(text), n_payload) + text + payload
+
+
+def every_strange_field(frame: bytes, values: tuple = (None, "x", [1, "x"], {"a": 1})) -> Iterator[bytes]:
+    """Well-formed frames, each with one of these values in one field, at any depth."""
+    _, n_header, n_payload = _PREFIX.unpack_from(frame)
+    header = json.loads(frame[_PREFIX.size : _PREFIX.size + n_header])
+    payload = frame[_PREFIX.size + n_header :]
+    for holder, key in _places(header):
+        before = holder[key]
+        for value in values:
+            holder[key] = value
+            text = json.dumps(header).encode()
+            yield _PREFIX.pack(b"IRW1", len(text), n_payload) + text + payload
+        holder[key] = before
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:

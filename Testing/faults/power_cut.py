@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -13,14 +14,19 @@ from .registry import Tally, row
 _GROUP = "Power cut"
 #: The calls on the way of a file to its name, in order; at each the process dies, before it is made.
 _STEPS = ("open", "fsync", "chmod", "replace", "close")
+#: Dying after so many bytes of the file.
+_WRITING = "half of it"
 #: For the kinds after the first one, which go the same way.
-_DECISIVE = ("fsync", "replace")
+_DECISIVE = (_WRITING, "replace")
 
 
-@row(_GROUP, "between the temporary file and its name, at each step: the old file is whole, or the new one is")
+@row(
+    _GROUP,
+    "in the middle of writing, and between the temporary file and its name: the old file is whole, or the new one",
+)
 def at_each_step(tally: Tally, folder: Path) -> None:
     for n, kind in enumerate(KINDS):
-        for step in _DECISIVE if n else _STEPS:
+        for step in _DECISIVE if n else (_WRITING, *_STEPS):
             with tally.fault(f"{kind.name} at {step}"):
                 place = folder / f"{kind.name} {step}"
                 place.mkdir()
@@ -28,7 +34,9 @@ def at_each_step(tally: Tally, folder: Path) -> None:
                 kind.write(path, 1)
                 old = path.read_bytes()
                 code = in_a_fork(_die_at, kind.name, str(path), step)
-                assert code == -signal.SIGKILL, f"the power was not cut: {code}"
+                # A library that looks after a short write reports it (1) before the system kills it.
+                killed = (-signal.SIGXFSZ, 1) if step == _WRITING else (-signal.SIGKILL,)
+                assert code in killed, f"the power was not cut: {code}"
                 kind.read(path)
                 is_whole = path.read_bytes() == old
                 if not is_whole:  # then it is the new one, all of it
@@ -56,4 +64,7 @@ def _die_at(name: str, path: str, step: str) -> None:
 
     atomic.os = Dying()
     (kind,) = (k for k in KINDS if k.name == name)
+    if step == _WRITING:  # the system kills whoever writes more than is allowed
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (Path(path).stat().st_size // 2, resource.RLIM_INFINITY))
     kind.write(Path(path), 2)

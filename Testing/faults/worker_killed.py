@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .conversation import DURING, FROM_WORKER, KINDS, MOMENTS, TO_WORKER, Strike, Undisturbed, survive
+from .conversation import KINDS, Undisturbed, survive
+from .cutting import DURING, FROM_WORKER, MOMENTS, TO_WORKER, Strike
 from .registry import Tally, row
 
 _GROUP = "The worker dies or hangs"

@@ -1,7 +1,10 @@
 """Cases computed in a process of their own: the same files, and a crash or a cancel ends one case only."""
 
+import shutil
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,8 @@ from InteractiveRefineLib.batch import Computing, apart  # noqa: E402
 from InteractiveRefineLib.errors import InputError  # noqa: E402
 
 pytest_plugins = ["batch_examples"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FACTORY = """
 import os, time
@@ -123,3 +128,24 @@ def test_inside_an_application_its_own_interpreter_is_used(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "executable", str(tmp_path / "SlicerApp-real"))
     monkeypatch.setenv("PATH", "")
     assert apart._interpreter() == str(python)
+
+
+@pytest.mark.slow
+def test_a_folder_is_refined_from_a_process_that_never_loads_torch(inputs):
+    """As 3D Slicer's own process must not."""
+    for part in ("image.nrrd", "strokes.nrrd"):
+        (inputs / "scans" / "p1").mkdir(parents=True, exist_ok=True)
+        shutil.copy(inputs / part, inputs / "scans" / "p1")
+    code = (
+        "import sys\n"
+        "from InteractiveRefineLib.batch import refine_folder\n"
+        "print(refine_folder(sys.argv[1], backbone=sys.argv[2]))\n"
+        "assert 'torch' not in sys.modules\n"
+        "try: refine_folder(sys.argv[1], sys.argv[1] + '-2', backbone=sys.argv[1])\n"
+        "except ValueError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(inputs / "scans"), str(inputs / "backbone")]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("1 of 1 cases finished;")
+    assert "row 2, column backbone: " in run.stdout and "has no backbone.json" in run.stdout

@@ -20,7 +20,7 @@ from distributed import LocalCluster  # noqa: E402
 
 from InteractiveRefineLib.batch import Computing, on_dask  # noqa: E402
 from InteractiveRefineLib.batch.case import Case  # noqa: E402
-from InteractiveRefineLib.batch.outcome import FAILED, Outcome  # noqa: E402
+from InteractiveRefineLib.batch.outcome import FAILED, FINISHED, Outcome  # noqa: E402
 from InteractiveRefineLib.errors import InputError  # noqa: E402
 
 pytest_plugins = ["batch_examples"]
@@ -126,14 +126,20 @@ def test_an_existing_scheduler_gets_the_cases(batch_of, inputs, scheduler):
     assert bytes_of(inputs.parent / "out") == bytes_of(inputs.parent / "serial")
 
 
-def test_a_case_waits_for_a_worker_with_the_resources_it_needs(batch_of, inputs, scheduler):
-    end = time.monotonic() + 1.5
-    result = batch_of(
-        a_row(),
-        computing=Computing(scheduler=scheduler, resources={"GPU": 2}),
-        should_cancel=lambda: time.monotonic() > end,
-    )
-    assert result.outcomes == () and result.left == ("a",)
+def test_a_case_waits_for_a_worker_with_the_resources_it_needs(batch_of, inputs, scheduler, monkeypatch):
+    started = []
+
+    def attempt(case, *more, **options):
+        started.append(case.name)
+        return Outcome(case.name, FINISHED)
+
+    monkeypatch.setattr(on_dask, "attempt_case", attempt)
+    end = time.monotonic() + 2
+    beyond = Computing(scheduler=scheduler, resources={"GPU": 2})
+    result = batch_of(a_row(), computing=beyond, should_cancel=lambda: time.monotonic() > end)
+    assert result.left == ("a",) and started == []
+    result = batch_of(a_row(), computing=Computing(scheduler=scheduler, resources={"GPU": 1}))
+    assert result.left == () and started == ["a"]
 
 
 def test_an_error_that_is_not_the_inputs_fault_is_tried_again(batch_of, inputs, scheduler, monkeypatch):

@@ -18,6 +18,8 @@ from InteractiveRefineLib.session import RefineSession  # noqa: E402
 from InteractiveRefineLib.settings import RefineSettings  # noqa: E402
 from Testing.tests.cli_examples import scan, write_backbone  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
+
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 LIVER, VESSEL = Segment("liver", 1, RED, tags={"T": "liver"}), Segment("liver vessel", 2, BLUE, tags={"T": "vessel"})
 MILZ, SKIN = Segment("Milz", 3, tags={"T": "spleen"}), Segment("skin", 4)

@@ -93,10 +93,6 @@ def flat_image(folder):
     write_labels(folder / "strokes.nrrd", strokes()[8:9])
 
 
-def flat_network(folder):
-    write_backbone(folder / "backbone", Thresholds(dimensions=2), dimensions=2)
-
-
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
@@ -117,7 +113,6 @@ def flat_network(folder):
         (pickle_as_network, {}, "is not a TorchScript file"),
         (pickle_as_weights, {}, "holds no plain tensors and was not opened further"),
         (flat_image, {}, "is a 3-D network, but the image is a single slice"),
-        (flat_network, {}, "is a 2-D network, but the image is a volume of"),
         (None, {"image": "missing.nrrd"}, "Cannot read missing.nrrd: there is no such file or folder."),
         (None, {"scribbles": "missing.nrrd"}, "missing.nrrd"),
         (None, {"backbone": "missing"}, "missing is not a folder."),

@@ -176,6 +176,7 @@ def test_one_image_for_each_channel(tmp_path, capsys):
     folder = write_folder(tmp_path / "two", randomized(UNet3d(channels=2)), channels=channels, divisible_by=2)
     first, second = (write_scan(tmp_path / name, scan(seed)) for seed, name in enumerate(("a.nrrd", "b.nrrd")))
     assert "Estimate" in printed(capsys, folder, "--image", first, second)
+    assert "Estimate" in printed(capsys, folder, "--image", f"T1c={second}", f"FLAIR={first}")
     assert main(["check-backbone", str(folder), "--image", first]) == 2
     assert "T1c" in capsys.readouterr().err
 

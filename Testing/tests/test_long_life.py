@@ -1,4 +1,4 @@
-"""A long life leaves nothing behind: memory flat, no open file, process, thread, temporary file or node of the scene."""
+"""A long life leaves nothing behind: memory is flat, and no file, process, thread or node of the scene is left."""
 
 import sys
 

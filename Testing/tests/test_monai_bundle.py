@@ -91,6 +91,7 @@ def windows(size, **more):
 def same(folder, image, **options):
     """Our labels (I, J, K) and those of MONAI's own inference; at most one voxel in a thousand may differ."""
     backbone = load(folder, options)
+    assert not backbone.network.training
     ours = RefineSession(read_volume(image), backbone).predict().T
     theirs = monai_prediction(folder, image)
     assert theirs.shape == (1, *ours.shape)
@@ -382,6 +383,18 @@ def test_several_channels_are_read_as_several_files(tmp_path):
     assert (ours != monai_prediction(folder, files)[0]).mean() <= 1e-3
     with pytest.raises(BackboneError, match=r"needs 2 channel\(s\) \(FLAIR, T1c\)"):
         RefineSession(first, backbone)
+
+
+def test_a_label_that_only_training_has_is_not_missed(tmp_path):
+    steps = [dict(s, keys=["image", "label"]) for s in (oriented("LPS"), NORMAL, PAD)]
+    steps[0].update(allow_missing_keys=False)
+    folder = make_bundle(tmp_path / "b", inference(small_unet(), steps), metadata(CLASSES))
+    image = write_image(tmp_path / "image.nii.gz", "straight")
+    ours = RefineSession(read_volume(image), load(folder, {})).predict()
+    same_without = make_bundle(
+        tmp_path / "c", inference(small_unet(), [oriented("LPS"), NORMAL, PAD]), metadata(CLASSES)
+    )
+    assert np.array_equal(ours, RefineSession(read_volume(image), load(same_without, {})).predict())
 
 
 def test_slices_of_a_volume_go_to_a_2d_network(tmp_path):

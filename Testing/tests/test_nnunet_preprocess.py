@@ -45,7 +45,7 @@ def with_torch_resampling(**changes):
 
 
 CASES = {
-    "isotropic, several windows": (plans(), DATASET, random_volume((30, 22, 19), (1.0, 1.0, 1.0))),
+    "isotropic, several windows": (plans(), DATASET, random_volume((41, 22, 19), (1.0, 1.0, 1.0))),
     "odd windows": (
         plans({"3d_fullres": configuration(patch_size=[14, 18, 10])}), DATASET, random_volume((33, 25, 29), (1, 1, 1)),
     ),
@@ -69,6 +69,9 @@ CASES = {
     ),
     "thick in the network only": (
         plans({"3d_fullres": configuration(spacing=[4.0, 1.0, 1.0])}), DATASET, random_volume((24, 20, 18), (1, 1, 1)),
+    ),
+    "thick along another axis than the network's": (
+        plans({"3d_fullres": configuration(spacing=[4.0, 1.0, 1.0])}), DATASET, random_volume((24, 7, 18), (1, 5, 1)),
     ),
     "thick along J, transposed": (
         plans({"3d_fullres": configuration(spacing=[4.0, 1.1, 0.9])}, transpose_forward=[1, 0, 2],

@@ -77,6 +77,7 @@ def test_what_is_known_without_being_told(models):
     assert backbone.details == (
         "checkpoint_final.pth of fold all",
         "Axes as the image stores them, cropped to what is not zero, ZScoreNormalization; no mirroring",
+        "Overlapping regions are painted in this order: Hippocampus, then Posterior; a class is what stays visible",
     )
     with pytest.raises(BackboneError, match="several trained models"):
         load_backbone(models["2d"].parent)

@@ -62,6 +62,14 @@ def test_a_second_channel_is_chosen_in_one_more_row_and_goes_with_the_scan(desk)
     assert ui.channelsFrame.isHidden() and ui.predictButton.enabled
 
 
+def test_another_patient_finds_no_channel_of_this_one(desk):
+    use(desk, desk.folder)
+    desk.panel.network.channels.selector("T1c").setCurrentNode(desk.t1c)
+    desk.editor.session.scene.Clear(0)
+    desk.editor.process_events(0.05)
+    assert desk.ui.channelsFrame.isHidden() and desk.controller.volumeNode is None
+
+
 def test_growing_is_shown_also_while_a_channel_is_missing_and_then_looks_at_both(desk):
     from InteractiveRefineScene.scene_image import imageKey
 

@@ -391,9 +391,8 @@ def test_a_network_of_another_kind_is_told_by_the_worker_before_it_is_loaded(des
 
     assert ui.classesLabel.text == ("nnU-Net v2 model. Knows 104 classes. FLAIR: the source volume.")
     assert "fold 0 of 5" in ui.classesLabel.toolTip and "organ 104" in ui.classesLabel.toolTip
-    assert (
-        "trainer.py is a program (Python). License: Apache 2.0." in ui.trustLabel.text and not ui.trustFrame.isHidden()
-    )
+    assert "trainer.py is a program (Python). License: Apache 2.0." in ui.trustLabel.text
+    assert not ui.trustFrame.isHidden()
     desk.controller._talk._onBackbone(replace(info, code=()))
     assert not ui.trustFrame.isHidden(), "the user was asked; only an answer settles it"
 

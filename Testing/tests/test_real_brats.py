@@ -15,11 +15,9 @@ torch = pytest.importorskip("torch")
 
 from InteractiveRefineLib.backbone import load_backbone  # noqa: E402
 from InteractiveRefineLib.channels import combine_channels  # noqa: E402
-from InteractiveRefineLib.constraints import Constraints  # noqa: E402
 from InteractiveRefineLib.errors import InputError  # noqa: E402
-from InteractiveRefineLib.session import RefineSession  # noqa: E402
 from Testing.small_cases import held_out_cases, training_cases, tumor  # noqa: E402
-from Testing.small_stories import HEADER, Story, draw, play  # noqa: E402
+from Testing.small_stories import HEADER, Story, play  # noqa: E402
 from Testing.train_small_nets import make_small_net  # noqa: E402
 
 
@@ -43,9 +41,15 @@ def test_the_four_cases_are_split_in_two():
     assert len(cases) == 4 and len(training_cases("tumor")) == 2
 
 
-def test_both_classes_are_better_after_three_rounds(stories):
+def test_the_first_update_alone_corrects_both_classes_at_once(stories):
     for story in stories:
-        assert (story.dice[-1] > story.dice[0]).all(), story.table()
+        assert (story.dice[1] > story.dice[0] + 0.01).all(), story.table()
+
+
+def test_both_classes_are_better_still_after_three_rounds(stories):
+    for story in stories:
+        assert (story.dice[-1] > story.dice[1]).all(), story.table()
+        assert (story.dice[-1] > story.dice[0] + 0.03).all(), story.table()
 
 
 def test_no_round_costs_either_class_more_than_two_hundredths(stories):
@@ -60,22 +64,6 @@ def test_both_classes_were_stroked_in_the_same_rounds(stories):
 
 def test_every_stroke_holds(stories):
     assert [story.violated for story in stories] == [0, 0]
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_one_update_from_strokes_of_both_classes_mends_both(folder, number):
-    """Without any background stroke, and each class by more than the voxels that were drawn."""
-    image, truth = tumor(held_out_cases("tumor")[number])
-    session = RefineSession(image, load_backbone(folder))
-    start = session.predict().copy()
-    strokes = draw("tumor", truth, start)
-    strokes[strokes == 255] = 0
-    constraints = Constraints(image.geometry)
-    constraints.add_strokes(strokes)
-    labels = session.refine(constraints).labels
-    for label in (1, 2):
-        wrong_before, wrong_after = (int(((x == label) != (truth == label)).sum()) for x in (start, labels))
-        assert wrong_before - wrong_after > 4 * (strokes > 0).sum(), (label, wrong_before, wrong_after)
 
 
 def test_a_missing_channel_is_named(folder):

@@ -93,8 +93,10 @@ def test_the_third_axis_code_says_along_which_direction_slices_lie(codes, across
 
 
 def test_the_distance_between_slices_does_not_matter_to_the_network_but_pixel_size_does():
-    image = scan()
-    farther = Volume(image.array, np.diag([-2.0, -2.0, 9.0, 1.0]), "slices 9 mm apart instead of 3 mm")
+    # Noise, so that any interpolation between slices would show.
+    noisy = np.random.default_rng(0).uniform(0, 300, (16, 24, 32)).astype(np.float32)
+    image = Volume(noisy, np.diag([-2.0, -2.0, 3.0, 1.0]), "slices 3 mm apart")
+    farther = Volume(noisy, np.diag([-2.0, -2.0, 4.0, 1.0]), "slices 4 mm apart")
     as_it_is, coarser = organs_network(spacing=(2.0, 2.0, 1.0)), organs_network(spacing=(4.0, 2.0, 1.0))
     labels = RefineSession(image, as_it_is).predict()
     np.testing.assert_array_equal(RefineSession(farther, as_it_is).predict(), labels)
@@ -134,6 +136,16 @@ def test_tuned_weights_give_what_the_whole_network_gives_with_them(layers, acros
     voxels = np.argwhere(np.ones(SHAPE))[::7]
     at_voxels = part.at(voxels)(values)
     assert torch.allclose(at_voxels, expected[0][(slice(None), *voxels.T)].T, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("across", [0, 2])
+def test_a_last_layer_with_a_wide_kernel_stays_within_its_slice(across):
+    network, image = Tilt(), noise(1, *SHAPE)
+    part = prepared(network, image, tensor_axes="KJI" if across == 0 else "IJK").part
+    values = moved(part.initial)
+    kernel = [values[0].squeeze(across + 2)]
+    expected, _ = with_weights(lambda: over_slices(network, image, across)[None], [network.head.weight], kernel)
+    assert torch.allclose(part.everywhere(values), expected[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -381,6 +381,18 @@ def test_a_backbone_is_described_also_while_a_request_runs():
     assert world.events[-1] == ("backbone", "no folder") and not world.client.waiting
 
 
+def test_the_same_folder_with_other_classes_is_another_network():
+    world = World().ready()
+    world.worker.predicted(1, label_map())
+    world.worker.said()
+    world.client.submit(ask(class_map={"ignore": ["skin"]}))
+    (load,) = world.worker.said()
+    assert load.fields == {"job": 2, "folder": "net", "class_map": {"ignore": ["skin"]}}
+    info = dataclasses.replace(INFO, class_map={"ignore": ["skin"]})
+    world.worker.answer("backbone", job=2, info=backbone_to_fields(info), loaded=True)
+    assert world.worker.kinds() == ["state", "predict"]
+
+
 def test_killed_or_shut_down_nothing_is_called_back():
     for end in ("kill", "shutdown", "forget"):
         world = World().ready()

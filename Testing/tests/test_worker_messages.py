@@ -178,8 +178,8 @@ def test_segments_settings_and_backbones_survive():
     settings = RefineSettings(update="paper", steps=3, threshold=0.1, device="cuda:1")
     assert messages.settings_from_fields(through_json(vars(settings))) == settings
     info = BackboneInfo(
-        "f", "n", (segment,), ("CT", "PET"), 3, (1.0, 1.0, 2.5), "free", ("careful",), "a folder", ("x.py is a program",),
-        ("two folds",), {"ignore": ["skin"]}, ("cyst",),
+        "f", "n", (segment,), ("CT", "PET"), 3, (1.0, 1.0, 2.5), "free", ("careful",), "a folder",
+        ("x.py is a program",), ("two folds",), {"ignore": ["skin"]}, ("cyst",),
     )  # fmt: skip
     assert messages.backbone_from_fields(through_json(messages.backbone_to_fields(info))) == info
 

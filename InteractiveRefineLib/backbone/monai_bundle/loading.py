@@ -44,7 +44,7 @@ def load_bundle(folder: Path, options: dict[str, Any]) -> Backbone:
         parts.preprocessing, parts.image_keys, config, answer, description.path,
         takes_slices=type(parts.inferer).__name__ == "SliceInferer",
     )  # fmt: skip
-    return Backbone(config, network, folder, preprocessing, details=description.notes)
+    return Backbone(config, network.eval(), folder, preprocessing, details=description.notes)
 
 
 def _with_weights(network: Any, path: Path) -> torch.nn.Module:

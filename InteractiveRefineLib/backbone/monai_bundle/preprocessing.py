@@ -198,7 +198,7 @@ def _meta_tensor(array: torch.Tensor, affine: np.ndarray) -> Any:
     from monai.data import MetaTensor
 
     matrix = torch.as_tensor(np.array(affine), dtype=torch.float64)
-    meta = {"original_affine": matrix.clone(), "space": "RAS", "original_channel_dim": 0, "filename_or_obj": "image"}
+    meta = {"original_affine": matrix.clone(), "space": "RAS", "filename_or_obj": "image"}
     meta["spatial_shape"] = np.array(array.shape[1:])
     return MetaTensor(array, affine=matrix, meta=meta)
 

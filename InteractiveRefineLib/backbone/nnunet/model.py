@@ -55,7 +55,7 @@ def load(folder: Path, options: dict[str, Any]) -> Backbone:
         raise BackboneError(f"{place.folder}: networks of this kind cannot be averaged; choose one fold with 'folds'.")
     network = AveragedFolds(networks) if len(networks) > 1 else networks[0]
     preprocessing = NnunetPreprocessing(plans, config.name, labels.activation == "regions")
-    return Backbone(config, network.eval(), place.folder, preprocessing, details=_details(place, plans))
+    return Backbone(config, network.eval(), place.folder, preprocessing, details=_details(place, plans, labels))
 
 
 def _read(place: Place) -> tuple[Plans, Labels]:
@@ -93,9 +93,17 @@ def _network(plans: Plans, labels: Labels, checkpoint: Checkpoint) -> torch.nn.M
     return network.float()
 
 
-def _details(place: Place, plans: Plans) -> tuple[str, ...]:
+def _details(place: Place, plans: Plans, labels: Labels) -> tuple[str, ...]:
     axes = "turned to RAS" if plans.reader in TO_RAS else "as the image stores them"
     folds = ", ".join(place.folds)
     averaged = f"folds {folds}, averaged" if len(place.folds) > 1 else f"fold {folds}"
     rules = ", ".join(dict.fromkeys(rule.scheme for rule in plans.channels))
-    return (f"{place.checkpoint} of {averaged}", f"Axes {axes}, cropped to what is not zero, {rules}; no mirroring")
+    lines = (
+        f"{place.checkpoint} of {averaged}",
+        f"Axes {axes}, cropped to what is not zero, {rules}; no mirroring",
+    )
+    if labels.activation != "regions":
+        return lines
+    names = {segment.label: segment.name for segment in labels.classes}
+    painted = ", then ".join(names[label] for label in labels.channel_labels)
+    return (*lines, f"Overlapping regions are painted in this order: {painted}; a class is what stays visible")

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ...errors import BackboneError, InputError
 from ...geometry import Geometry, box_of
-from ...orientation import axis_codes
+from ...orientation import AxisOrder, axis_codes
 from ..grid import NetworkGrid
 from .paint import PaintedRegions
 from .plans import TO_RAS, WITHOUT_SPACING, Plans
@@ -31,12 +31,7 @@ class NnunetPreprocessing:
     def codes_by_tensor_axis(self, geometry: Geometry) -> str:
         """The image's own directions, or RAS where nnU-Net's reader turns the image; in the plans' order of axes."""
         kji = ("RAS" if self._plans.reader in TO_RAS else axis_codes(geometry))[::-1]
-        shape = geometry.shape
-        if self._plans.reader in TO_RAS:
-            own = axis_codes(geometry)[::-1]
-            letters = ["LR", "PA", "IS"]
-            position = {next(i for i, pair in enumerate(letters) if c in pair): n for c, n in zip(own, shape)}
-            shape = tuple(position[next(i for i, pair in enumerate(letters) if c in pair)] for c in kji)
+        shape = tuple(geometry.shape[axis] for axis in AxisOrder.toward(geometry, kji).permutation)
         order = list(self._plans.transpose)
         if self._plans.dimensions == 2 and shape[order[0]] != 1 and 1 in shape:
             # A single slice that lies otherwise, e.g. coronal: it is the slice, not its one-voxel rows.
