@@ -2,7 +2,8 @@
 #   make demo        a phantom CT is segmented wrongly, then corrected from a few strokes
 #   make test        all tests
 #   make test-fast   the tests that need neither minutes nor the real data
-#   make bench       timings side by side on this machine, as ratios; takes about a quarter of an hour
+#   make bench       timings side by side on this machine, as ratios, with plots; takes about half an hour
+#   make faults      everything that can go wrong is made to go wrong; prints what was kept
 #   make lint        ruff
 #   make clean       removes everything that these targets made
 # PYTHON=/path/to/python chooses the interpreter; DEMO_OUTPUT=folder the demo's output folder.
@@ -12,12 +13,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
+BENCH_OUTPUT ?= bench-output
 PYTHON ?=
 
 # An environment whose interpreter is gone (a moved folder, an updated system) is made anew.
 _ := $(shell $(PY) -c "" 2>/dev/null || rm -f $(STAMP))
 
-.PHONY: demo test test-fast bench lint clean
+.PHONY: demo test test-fast bench faults lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -30,15 +32,22 @@ test-fast: $(STAMP)
 	@$(call run_pytest,-m "not slow and not data")
 
 bench: $(STAMP)
-	$(PY) -m Testing.benchmarks.tuning_step
-	$(PY) -m Testing.benchmarks.growing
+	mkdir -p $(BENCH_OUTPUT)
+	$(PY) -m Testing.benchmarks.rounds --output $(BENCH_OUTPUT)/rounds.md
+	$(PY) -m Testing.benchmarks.tuning_step --output $(BENCH_OUTPUT)/tuning-step.md
+	$(PY) -m Testing.benchmarks.walker --output $(BENCH_OUTPUT)/walker.md
+	$(PY) -m Testing.benchmarks.growing --output $(BENCH_OUTPUT)/growing.md
 	$(PY) -m Testing.benchmarks.write_back
+	$(PY) -m Testing.benchmarks.batch_scaling --output $(BENCH_OUTPUT)/batch.md
+
+faults: $(STAMP)
+	$(PY) -m Testing.faults
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUTPUT) $(BENCH_OUTPUT) build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +
 
 # Files of tests are spread over the cores; at most four processes, for each holds a network and a scan.

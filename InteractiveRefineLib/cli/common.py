@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..atomic import require_writable
 from ..errors import InputError
 from ..resources import embedded_backbone
+from .class_map import add_class_map, with_class_map
 
 if TYPE_CHECKING:
     from ..backbone import Backbone
@@ -32,13 +33,15 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """--backbone and --device."""
+    """--backbone, --class-map and --device."""
     parser.add_argument(
         "--backbone",
         metavar="FOLDER",
-        help="folder with the pretrained network (backbone.json and model.ts); without it the small network that comes "
-        "with this program is used, which knows phantoms only and must not be used on patients",
+        help="folder with the pretrained network: nnU-Net's, a MONAI bundle, or one with a backbone.json; without it "
+        "the small network that comes with this program is used, which knows phantoms only and must not be used on "
+        "patients",
     )
+    add_class_map(parser)
     parser.add_argument(
         "--device",
         default="auto",
@@ -47,11 +50,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_network(folder: str | None) -> Backbone:
-    """Load the network of --backbone, or the one that is shipped."""
+def load_network(folder: str | None, class_map: str | None = None) -> Backbone:
+    """Load the network of --backbone, or the one that is shipped, with the classes of --class-map."""
     from ..backbone import load_backbone
 
-    return load_backbone(embedded_backbone() if folder is None else Path(folder))
+    return with_class_map(load_backbone(embedded_backbone() if folder is None else Path(folder)), class_map)
 
 
 def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -> None:

@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     common.check_segmentation_name(args.output)
-    common.check_outputs([args.output], files_of(args.image))
+    common.check_outputs([args.output], [*files_of(args.image), args.class_map])
     from ..segmentation_io import write_segmentation
 
     images = Images(args.image)
-    backbone = common.load_network(args.backbone)
+    backbone = common.load_network(args.backbone, args.class_map)
     image = images.combined(backbone.config.channels)
     from ..session import RefineSession
     from ..settings import RefineSettings

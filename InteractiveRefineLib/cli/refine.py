@@ -11,6 +11,7 @@ from ..segmentation import BACKGROUND_STROKE
 from ..settings import GROW_CLASSES, REACHES, UPDATES, RefineSettings
 from . import common
 from .bar import ProgressReport
+from .class_map import read_class_map
 from .grow import add_growing
 from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
@@ -122,7 +123,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    names = ("image", "backbone", "current", "scribbles", "not_scribbles", "points", "boxes")
+    names = ("image", "backbone", "class_map", "current", "scribbles", "not_scribbles", "points", "boxes")
     files = {name: getattr(args, name) for name in names}
     if len(args.image) == 1:
         files["image"] = args.image[0]
@@ -180,10 +181,11 @@ def _session(
             settings,
             current,
             args.add_class,
+            None if args.class_map is None else read_class_map(args.class_map),
             should_cancel=interrupt_requested,
         )
         return stack.enter_context(remote), remote.backbone_name
-    backbone = common.load_network(args.backbone)
+    backbone = common.load_network(args.backbone, args.class_map)
     from ..session import RefineSession
 
     image = images.combined(backbone.config.channels)

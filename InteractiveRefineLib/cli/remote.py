@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 from ..class_table import ClassTable
 from ..constraints import Constraints
@@ -25,6 +26,7 @@ class RemoteSession:
         command: that starts the worker, as the user typed it.
         image: makes the scan, given the names of the channels that the network needs.
         folder: of the backbone, as the worker sees it; None for the one that comes with the program.
+        class_map: see `backbone.class_map`; the classes that it adds are new classes of the session.
         should_cancel: also while the worker starts.
 
     Attributes:
@@ -43,10 +45,13 @@ class RemoteSession:
         settings: RefineSettings,
         current: Segmentation | None = None,
         new_classes: Sequence[str] = (),
+        class_map: dict[str, Any] | None = None,
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:
         self._folder, self._settings, self._current = folder or "", settings, current
-        self._new_classes = tuple(new_classes)
+        self._class_map = dict(class_map or {})
+        added = self._class_map.pop("add", [])
+        added = [added] if isinstance(added, str) else added
         self._answer: BackboneInfo | RefinementResult | PredictResult | None = None
         self._error: WorkerError | None = None
         self._labels = None
@@ -54,14 +59,17 @@ class RemoteSession:
         self._client.on_backbone = self._client.on_result = self._take
         self._client.on_error = self._fail
         try:
-            self._client.describe_backbone(self._folder)
+            self._client.describe_backbone(self._folder, self._class_map)
             info = self._wait(should_cancel)
             self.backbone_name = info.name
             self.image = image(info.channels)
             self._table = ClassTable(info.classes)
             if current is not None:
                 self._table.adopt(current, self.image.geometry)
-            for name in new_classes:
+            # What the current segmentation has already is added to the network's classes with it.
+            added = [name for name in dict.fromkeys([*info.added, *added]) if self._table.find(name) is None]
+            self._new_classes = (*added, *new_classes)
+            for name in self._new_classes:
                 self._table.add(name)
         except BaseException:
             self._client.kill()
@@ -98,6 +106,7 @@ class RemoteSession:
                 self._settings,
                 self._current,
                 new_classes=self._new_classes,
+                class_map=self._class_map,
             )
         )
         result = self._wait(should_cancel)

@@ -62,7 +62,7 @@ def test_the_console_script_exists(project):
 
 def test_the_extras_are_those_promised(project, readme):
     extras = set(project["project"]["optional-dependencies"])
-    assert extras == {"nnunet", "monai", "batch", "slicer-test", "dev"}
+    assert extras == {"nnunet", "monai", "batch", "bench", "slicer-test", "dev"}
     assert all(f"`{extra}`" in readme for extra in extras)
 
 
@@ -73,7 +73,7 @@ def test_every_dependency_is_pinned_for_the_tests_and_explained_in_the_readme(pr
     pinned = {re.split("==", line)[0].lower() for line in lines}
     needed = {re.split("[><=]", d)[0] for d in project["project"]["dependencies"]}
     extras = project["project"]["optional-dependencies"]
-    tools = {re.split("[><=]", d)[0] for d in extras["dev"] + extras["slicer-test"]}
+    tools = {re.split("[><=]", d)[0] for d in extras["dev"] + extras["batch"] + extras["bench"] + extras["slicer-test"]}
     assert pinned == {name.lower() for name in needed | tools}
     assert all(f"| {name} |" in readme for name in needed)
 
