@@ -63,15 +63,16 @@ class Backbone:
             windows = f"windows of {size} voxels, overlap {c.overlap:.0%}"
         rule = c.intensity
         intensity = rule.rule if rule.rule == "none" else f"{rule.rule} {rule.low:g} to {rule.high:g}"
+        orientation, crop = c.axis_codes, f", crop: {c.crop.mode}"
         if self.own_preprocessing is not None:
-            intensity = "by the network's own rules"
+            orientation, crop, intensity = ("by the network's own rules", "", "by the network's own rules")
         lines = [
             f"Backbone    {c.name} ({self.folder})",
             *([f"Kind        {self.kind}"] if self.kind else []),
             f"Network     {c.dimensions}-D, {self.n_parameters:,} parameters, {c.activation}",
             f"Channels    {', '.join(c.channels)}",
-            f"Orientation {c.axis_codes}",
-            f"Grid        {grid}, crop: {c.crop.mode}; {windows}",
+            f"Orientation {orientation}",
+            f"Grid        {grid}{crop}; {windows}",
             f"Intensity   {intensity}",
             *([f"License     {c.license}"] if c.license else []),
             *[f"            {line}" for line in self.details],

@@ -78,6 +78,20 @@ def test_every_dependency_is_pinned_for_the_tests_and_explained_in_the_readme(pr
     assert all(f"| {name} |" in readme for name in needed)
 
 
+def test_the_lock_has_every_pinned_version_but_torchs():
+    marker = re.compile(r';.*python_version *< *"3.11"')  # the lock is for 3.11
+    lines = [
+        line.split(";")[0].strip().lower().replace("_", "-")
+        for name in ("dev.txt", "networks.txt")
+        for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
+        if "==" in line and not line.startswith("#") and not marker.search(line)
+    ]
+    lock = (ROOT / "requirements/ci.lock").read_text(encoding="utf-8").splitlines()
+    locked = {line.split(" --hash")[0] for line in lock if not line.startswith("#")}
+    assert set(lines) - locked == {next(line for line in lines if line.startswith("torch=="))}
+    assert all(re.search(r" --hash=sha256:[0-9a-f]{64}$", line) for line in lock if not line.startswith("#"))
+
+
 def test_no_package_index_is_chosen_for_the_user():
     for name in ("Makefile", "pyproject.toml", "requirements/dev.txt", ".ci/run"):
         assert not re.search("index-url|find-links", (ROOT / name).read_text(encoding="utf-8")), name
