@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .dispatch import PlainDispatchMode
 from .errors import InputError, OutOfMemoryError
 
 #: What torch's plain RuntimeErrors say on Windows, on Linux, and out of TorchScript on CUDA.
@@ -22,7 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-class MemoryWatch(TorchDispatchMode):
+class MemoryWatch(PlainDispatchMode):
     """Keeps the error of an operation that ran out of memory.
 
     Where operations are followed one by one (to record them), TorchScript passes on an error without type and text.

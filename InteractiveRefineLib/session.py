@@ -13,7 +13,7 @@ from .constraints import Constraints
 from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
 from .decoding.setup import decoder_of_round, region_that_matters
-from .device import choose_device, out_of_memory_as_error
+from .device import choose_device
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
 from .present import PresentLabels
@@ -25,6 +25,7 @@ from .round_input import CalledLabels, RoundInput, round_input
 from .seeds import Seeds, make_seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
+from .smaller import run_smaller
 from .stages import Stages
 from .tuning.final import tuned_logits
 from .tuning.new_class import learn_new_classes
@@ -38,7 +39,6 @@ class RefineSession:
 
     Example:
         >>> session = RefineSession(image, load_backbone("my-backbone"))  # doctest: +SKIP
-        >>> session.predict()  # doctest: +SKIP
         >>> constraints = Constraints(image.geometry)  # doctest: +SKIP
         >>> constraints.add_points([Point((-60, 20, 35), session.label_of("liver"))])  # doctest: +SKIP
         >>> result = session.refine(constraints)  # doctest: +SKIP
@@ -159,8 +159,7 @@ class RefineSession:
         Raises:
             Cancelled, OutOfMemoryError, BackboneError.
         """
-        with out_of_memory_as_error():
-            self._prepare(progress, should_cancel)
+        run_smaller(lambda: self._prepare(progress, should_cancel), self.backbone, self._device, self._use)
         return self._present.in_user_axes.copy()
 
     def refine(
@@ -176,8 +175,14 @@ class RefineSession:
             Cancelled: the previous segmentation is kept.
             OutOfMemoryError: likewise.
         """
-        with out_of_memory_as_error():
-            return self._refine(constraints, progress, should_cancel)
+        return run_smaller(
+            lambda: self._refine(constraints, progress, should_cancel), self.backbone, self._device, self._use
+        )
+
+    def _use(self, backbone: Backbone, device: torch.device, sentence: str) -> None:
+        """From now on this form of the network and this device; the sentence tells the user why."""
+        self._state, self.backbone, self._device = None, backbone, device
+        self._warnings.append(sentence)
 
     def _refine(self, constraints: Constraints, progress: Progress, should_cancel: ShouldCancel) -> RefinementResult:
         # How many steps the network takes is known once it runs, which it does for the first round only.
@@ -194,9 +199,8 @@ class RefineSession:
         if not len(strokes):
             warnings.append("There are no strokes, points or boxes: nothing was changed.")
             stages.finish()
-            seeds = Seeds(strokes.voxels, strokes.wanted)
-            nothing = np.empty((0, 3), dtype=np.int64)
-            return self._result(self._present.labels, nothing, resolved, strokes, seeds, None, [], warnings, stages)
+            none, seeds = np.empty((0, 3), dtype=np.int64), Seeds(strokes.voxels, strokes.wanted)
+            return self._result(self._present.labels, none, resolved, strokes, seeds, None, [], warnings, stages)
 
         with stages("growing") as progress:
             progress(0, 1, "Growing the strokes")

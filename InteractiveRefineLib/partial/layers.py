@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..dispatch import PlainDispatchMode
 from ..errors import BackboneError
 
 #: Operations that make a layer when one operand is a parameter of two or more dimensions.
@@ -80,17 +80,6 @@ def written_by(func, args: tuple, kwargs: dict) -> list[torch.Tensor]:
             target = args[index] if index < len(args) else kwargs.get(argument.name)
             written += [t for t in tree_leaves(target) if isinstance(t, torch.Tensor)]
     return written
-
-
-class PlainDispatchMode(TorchDispatchMode):
-    """A dispatch mode without torch's guard against its compiler, which is never used here.
-
-    The guard alone imports the whole compiler, one to two seconds, when the first network runs.
-    """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
 
 class _Scan(PlainDispatchMode):

@@ -13,7 +13,8 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .layers import PlainDispatchMode, written_by
+from ..dispatch import PlainDispatchMode
+from .layers import written_by
 from .program import Call, Slot
 
 

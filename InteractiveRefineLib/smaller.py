@@ -1,0 +1,83 @@
+"""What to try when memory runs out: smaller windows, then the CPU; the user is told each time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from .backbone.load import Backbone
+from .device import is_out_of_memory, out_of_memory_as_error
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How often windows are halved at most; below, a network sees too little around each voxel.
+_HALVINGS = 2
+
+
+def run_smaller(
+    work: Callable[[], T],
+    backbone: Backbone,
+    device: torch.device,
+    use: Callable[[Backbone, torch.device, str], None],
+) -> T:
+    """Do the work; when memory runs out, again with less.
+
+    Args:
+        work: may be repeated.
+        use: takes the network and the device of the next attempt, and a sentence for the user.
+
+    Raises:
+        OutOfMemoryError: there is nothing smaller left to try.
+    """
+    attempts = smaller_attempts(backbone, device)
+    with out_of_memory_as_error():
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                attempt = next(attempts, None) if is_out_of_memory(error) else None
+                if attempt is None:
+                    raise
+            # Here the error is gone, which kept alive what filled the memory.
+            log.warning(attempt[2])
+            use(*attempt)
+
+
+def smaller_attempts(backbone: Backbone, device: torch.device) -> Iterator[tuple[Backbone, torch.device, str]]:
+    """What needs less memory than the network on a device as it is, one after the other, with a sentence for the user.
+
+    Windows are halved along their longest sides where the network has windows and its input may have any size; then
+    all is tried on the CPU, first with the windows as they were.
+    """
+    for where in dict.fromkeys((device, torch.device("cpu"))):
+        changed = backbone
+        if where != device:
+            yield backbone, where, "The graphics card has too little memory; everything is computed on the CPU, slower."
+        for _ in range(_HALVINGS):
+            halved = _halved(changed)
+            if halved is None:
+                break
+            changed = halved
+            size = " x ".join(map(str, halved.config.patch_size[: halved.config.dimensions]))
+            on = "" if where.type == "cpu" else " on the graphics card"
+            yield changed, where, f"Memory ran out{on}; the network's windows were halved to {size} voxels (I, J, K)."
+
+
+def _halved(backbone: Backbone) -> Backbone | None:
+    """The same network with half the window along the longest sides; None where that is not possible."""
+    config = backbone.config
+    patch = config.patch_size
+    if patch is None or config.spatial_shape is not None or config.window_step is not None or 0 in patch:
+        return None
+    step = config.divisible_by
+    longest = max(patch)
+    smaller = tuple(-(-(n // 2) // step) * step if 2 * n > longest and n > 1 else n for n in patch)
+    if smaller == patch or min(n for n in smaller if n > 1) < 2 * step:
+        return None
+    return replace(backbone, config=replace(config, patch_size=smaller))

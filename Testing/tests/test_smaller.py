@@ -1,0 +1,93 @@
+"""When memory runs out: smaller windows, then the CPU, and the user is told each time."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from InteractiveRefineLib.errors import OutOfMemoryError  # noqa: E402
+from InteractiveRefineLib.smaller import smaller_attempts  # noqa: E402
+from Testing.tests.session_examples import a_backbone, a_session, usual_constraints  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def attempts(device=CPU, **changes):
+    tried = smaller_attempts(a_backbone(**changes), device)
+    return [(backbone.config.patch_size, where.type, sentence) for backbone, where, sentence in tried]
+
+
+def test_windows_are_halved_along_their_longest_sides_twice_then_the_cpu_takes_them_as_they_were():
+    sizes = [(patch, where) for patch, where, _ in attempts(CUDA, patch_size=(64, 48, 16), divisible_by=8)]
+    first, second = (32, 24, 16), (16, 16, 16)
+    on_cpu = [((64, 48, 16), "cpu"), (first, "cpu"), (second, "cpu")]
+    assert sizes == [(first, "cuda"), (second, "cuda"), *on_cpu]
+
+
+def test_halved_windows_stay_multiples_of_what_the_network_divides_by():
+    assert [patch for patch, *_ in attempts(patch_size=(48, 48, 48), divisible_by=16)] == [(32, 32, 32)]
+    assert attempts(patch_size=(16, 16, 16), divisible_by=16) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"patch_size": (8, 8, 8), "spatial_shape": (16, 16, 16)}])
+def test_networks_that_see_all_at_once_have_only_the_cpu_left(changes):
+    assert attempts(**changes) == []
+    ((_, where, sentence),) = attempts(CUDA, **changes)
+    assert where == "cpu" and "The graphics card has too little memory" in sentence
+
+
+class Hungry(torch.nn.Module):
+    """A network that runs out of memory on inputs of more voxels than `limit`."""
+
+    def __init__(self, network, limit):
+        super().__init__()
+        self.network, self.limit = network, limit
+
+    def forward(self, x):
+        if x[0, 0].numel() > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return self.network(x)
+
+
+def hungry(limit):
+    backbone = a_backbone(patch_size=(32, 16, 16))
+    return a_backbone(Hungry(backbone.network, limit), patch_size=(32, 16, 16))
+
+
+def test_a_round_goes_on_with_smaller_windows_and_says_so_once():
+    session = a_session(backbone=hungry(16 * 16 * 16))
+    constraints = usual_constraints(session)
+    result = session.refine(constraints)
+    assert result.violated_strokes == 0
+    told = [w for w in result.warnings if "Memory ran out" in w]
+    assert told == ["Memory ran out; the network's windows were halved to 16 x 16 x 16 voxels (I, J, K)."]
+    expected = a_session(backbone=a_backbone(patch_size=(16, 16, 16)))
+    assert np.array_equal(result.labels, expected.refine(usual_constraints(expected)).labels)
+    assert not [w for w in session.refine(constraints).warnings if "Memory ran out" in w]
+
+
+def test_when_nothing_smaller_is_left_it_is_an_error_and_nothing_is_lost():
+    session = a_session(backbone=hungry(100))
+    with pytest.raises(OutOfMemoryError, match="the segmentation is unchanged"):
+        session.predict()
+
+
+def test_from_a_full_graphics_card_the_work_goes_to_the_cpu(monkeypatch):
+    import InteractiveRefineLib.session as module
+
+    real, tried = module.NetworkState, []
+
+    def state(frame, backbone, layers, device, **more):
+        tried.append(device.type)
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(frame, backbone, layers, device, **more)
+
+    monkeypatch.setattr(module, "NetworkState", state)
+    session = a_session()
+    session._device = CUDA
+    result = session.refine(usual_constraints(session))
+    assert tried == ["cuda", "cpu"] and result.violated_strokes == 0
+    assert "The graphics card has too little memory; everything is computed on the CPU, slower." in result.warnings
