@@ -107,7 +107,7 @@ def flat_image(folder):
         (with_values(_3_3_3=np.inf), {}, "image.nrrd has 1 voxels that are NaN or infinite. Replace them"),
         (constant, {}, "image.nrrd has the same intensity (40) everywhere"),
         (truncated, {}, "Cannot read image.nrrd"),
-        (no_description, {}, "backbone has no backbone.json."),
+        (no_description, {}, "backbone has no backbone.json and is no other folder of a network"),
         (broken_description, {}, "backbone.json is not valid JSON"),
         (other_channels, {}, "has 2 output channels, but backbone.json names 3 classes."),
         (pickle_as_network, {}, "is not a TorchScript file"),
