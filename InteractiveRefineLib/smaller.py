@@ -35,8 +35,8 @@ def run_smaller(
     Raises:
         OutOfMemoryError: there is nothing smaller left to try.
     """
-    attempts = smaller_attempts(backbone, device)
     with out_of_memory_as_error():
+        attempts = smaller_attempts(backbone, device)
         while True:
             try:
                 return work()
