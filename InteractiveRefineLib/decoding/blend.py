@@ -151,8 +151,8 @@ def network_labels(grid: NetworkGrid, logits: torch.Tensor, box: Box) -> np.ndar
     field = logits[(slice(None), *region)]
     nodes = most_likely(field).cpu().numpy().astype(np.uint16)
     low = [np.floor(p).astype(np.int64) for p in positions]
-    labels = nodes[np.ix_(*low)]
-    mixed = np.stack(np.nonzero(_disagree(nodes)[np.ix_(*low)]), axis=1)
+    labels = _spread(nodes, low)
+    mixed = np.stack(np.unravel_index(np.flatnonzero(_spread(_disagree(nodes), low)), labels.shape), axis=1)
     by_voxel = field.movedim(0, -1)
     for first in range(0, len(mixed), _CHUNK):
         some = mixed[first : first + _CHUNK].T
@@ -162,6 +162,11 @@ def network_labels(grid: NetworkGrid, logits: torch.Tensor, box: Box) -> np.ndar
     if outside is not None:
         labels[outside] = 0
     return labels
+
+
+def _spread(nodes: np.ndarray, index: list[np.ndarray]) -> np.ndarray:
+    """`nodes` at all combinations of indices along the three axes; last along the second, which copies whole rows."""
+    return nodes.take(index[0], 0).take(index[2], 2).take(index[1], 1)
 
 
 def _disagree(nodes: np.ndarray) -> np.ndarray:

@@ -85,6 +85,10 @@ class Doubt:
         table[: len(missing)] += MISSING_STRETCH * np.array(missing)
         return np.where(guessed, GUESSED_STRETCH, table[labels])
 
+    def may_be_trusted(self, label: int) -> np.ndarray:
+        """(*grid shape) bool, where a class may be trusted far from its strokes, whatever the tuned network says."""
+        return self.of_class[label] * self.of_voxels(label) > NO_TRUST
+
     def of_voxels(self, label: int) -> np.ndarray:
         """(*grid shape) float32, 1 where the network is undecided about `label`, 0 where it is certain."""
         lead = (self._initial.max(dim=0).values - self._initial[label]) / self._reference
@@ -114,6 +118,7 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
     region = np.isin(parts, touched[touched > 0]).astype(np.float32)
     if choice == "automatic":
         region *= doubt.of_class[label] * doubt.of_voxels(label)
+        region[region <= NO_TRUST] = 0
     return Reach(label, region)
 
 
@@ -149,4 +154,4 @@ def decide_reaches(
 def joint_trust(reaches: list[Reach]) -> np.ndarray | None:
     """(*grid shape) the largest trust of all classes, None where none is trusted far from its strokes."""
     trust = np.maximum.reduce([reach.trust for reach in reaches]) if reaches else None
-    return trust if trust is not None and (trust > NO_TRUST).any() else None
+    return trust if trust is not None and trust.any() else None

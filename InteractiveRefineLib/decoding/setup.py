@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..backbone.grid import Box, most_likely
+from ..geometry import box_of
 from ..image_state import NetworkState
 from ..present import PresentLabels
 from ..round_input import RoundInput
@@ -16,6 +17,10 @@ from .blend import BlendedLogits
 from .decode import Decoder, DecodingInput
 from .reach import Doubt, Reach, decide_reaches, joint_trust, may_follow_far
 from .weight import nodes_in_reach, tuned_weight
+
+
+#: Share of the grid below which computing a part of it takes less time than all of it.
+_WORTHWHILE = 0.7
 
 
 def decoder_of_round(
@@ -69,17 +74,25 @@ def decoder_of_round(
 def region_that_matters(
     state: NetworkState, present: PresentLabels, strokes: RoundInput, seeds: Seeds, settings: RefineSettings
 ) -> Box | None:
-    """The box of the network's grid in which the tuned network is believed at all; None where that may be anywhere.
+    """The box of the network's grid in which the tuned network is believed at all; None where that is about everywhere.
 
-    Outside it the tuned logits need not be computed: a network that is certain of the stroked classes is believed near
-    the fresh strokes only.
+    Outside it the tuned logits need not be computed: the network is believed near the fresh strokes, and where it is in
+    doubt about a stroked class.
     """
     named = {label for label in strokes.wanted[~strokes.guessed].tolist() if label}
-    if settings.update != "protected" or any(may_follow_far(label, settings.reach, state.doubt) for label in named):
+    far = [label for label in sorted(named) if may_follow_far(label, settings.reach, state.doubt)]
+    if settings.update != "protected" or (far and settings.reach == "whole"):
         return None
     drawn = np.flatnonzero(fresh_seeds(present, strokes, seeds, state.doubt)[: len(strokes)])
     stretch = state.doubt.stretch(strokes.wanted[drawn], strokes.guessed[drawn])
-    return nodes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)
+    boxes = [nodes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)]
+    boxes += [box_of(state.doubt.may_be_trusted(label)) for label in far]
+    boxes = [box for box in boxes if box is not None and all(side.start < side.stop for side in box)]
+    if not boxes:
+        return (slice(0, 0),) * 3
+    box = tuple(slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes))
+    share = np.prod([(s.stop - s.start) / n for s, n in zip(box, state.grid.shape)])
+    return box if share < _WORTHWHILE else None
 
 
 def fresh_seeds(present: PresentLabels, strokes: RoundInput, seeds: Seeds, doubt: Doubt) -> np.ndarray:

@@ -116,10 +116,13 @@ class ConvolutionPart:
     def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
         padding = tuple(k // 2 for k in self._kernel)
+        weight = values[0].contiguous(memory_format=torch.channels_last_3d)
         bias = values[1] if len(values) > 1 else None
 
         def output(i: int) -> torch.Tensor:
-            return F.conv3d(self._features(i)[None].float(), values[0], bias, padding=padding)[0]
+            # With channels last the CPU takes two thirds of the time, and decoding wants the classes last anyway.
+            columns = self._features(i)[None].float().contiguous(memory_format=torch.channels_last_3d)
+            return F.conv3d(columns, weight, bias, padding=padding)[0]
 
         with torch.no_grad():
             return self._blend.merge(output, region)

@@ -228,11 +228,23 @@ class TestTheRegionThatMatters:
         assert [s.start for s in region] == np.maximum(low - reach, 0).tolist()
         assert [s.stop for s in region] == np.minimum(high + reach + 1, state.grid.shape).tolist()
 
-    def test_everywhere_once_a_class_may_be_followed_far(self, state, monkeypatch):
+    def test_also_where_the_network_is_in_doubt_about_a_stroked_class(self, state, monkeypatch):
         monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
+        monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
+        doubtful = np.zeros(state.grid.shape, bool)
+        doubtful[2:5, 3:7, 8:20] = True
+        monkeypatch.setattr(state.doubt, "may_be_trusted", lambda label: doubtful if label == 1 else ~doubtful)
+        alone = self.region(state, (MISSED, 1), reach="local")
+        both = self.region(state, (MISSED, 1))
+        assert [s.start for s in both] == np.minimum([s.start for s in alone], [2, 3, 8]).tolist()
+        assert [s.stop for s in both] == np.maximum([s.stop for s in alone], [5, 7, 20]).tolist()
+
+    def test_everywhere_where_little_would_be_saved_or_nothing_is_protected(self, state, monkeypatch):
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
+        monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
+        monkeypatch.setattr(state.doubt, "may_be_trusted", lambda label: np.ones(state.grid.shape, bool))
         assert self.region(state, (MISSED, 1)) is None
-        assert self.region(state, (MISSED, 1), reach="local") is not None
-        assert self.region(state, (IN_SPLEEN, 2)) is not None
+        assert self.region(state, (IN_SPLEEN, 2)) is not None  # certain of it
         assert self.region(state, (IN_SPLEEN, 2), reach="whole") is None
         assert self.region(state, (IN_SPLEEN, 2), update="cross-entropy") is None
 

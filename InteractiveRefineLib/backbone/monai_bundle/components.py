@@ -55,7 +55,7 @@ def make_components(folder: Path, description: Description, *, trust: bool, with
         from monai.bundle import ConfigParser
     except ImportError as error:
         raise BackboneError(
-            f"{folder} is a MONAI bundle; it needs the package 'monai' 1.3 or later. Install it: pip install monai"
+            f"{folder} is a MONAI bundle; it needs the package 'monai' 1.4 or later. Install it: pip install monai"
         ) from error
     path = description.path
     config = copy.deepcopy(description.raw)
