@@ -18,7 +18,6 @@ from .decode import Decoder, DecodingInput
 from .reach import Doubt, Reach, decide_reaches, joint_trust, may_follow_far
 from .weight import nodes_in_reach, tuned_weight
 
-
 #: Share of the grid below which computing a part of it takes less time than all of it.
 _WORTHWHILE = 0.7
 
