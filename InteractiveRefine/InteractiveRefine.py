@@ -261,10 +261,10 @@ class InteractiveRefineLogic(ScriptedLoadableModuleLogic):
         return run
 
     def refineFolder(self, *arguments, **options):
-        """Correct the segmentations of a folder of scans, where this version of the library can."""
-        from InteractiveRefineScene.batch import refineFolder
+        """Refine all cases of a folder or of a table; see `InteractiveRefineLib.batch.refine_folder`."""
+        from InteractiveRefineLib.batch import refine_folder
 
-        return refineFolder(*arguments, **options)
+        return refine_folder(*arguments, **options)
 
 
 class InteractiveRefineTest(SelfTest, ScriptedLoadableModuleTest):

@@ -162,25 +162,21 @@ def test_the_parameter_node_keeps_its_values_in_the_scene(module):
     assert again.backbone == "networks/abdomen"
 
 
-def test_a_folder_of_scans_is_refused_with_advice_until_the_library_can_do_it(module, monkeypatch):
+def test_a_folder_of_scans_is_refined_from_the_console(module, tmp_path):
+    pytest.importorskip("torch")
+    from InteractiveRefineLib.segmentation_io import read_segmentation
+    from Testing.tests.cli_examples import strokes, write_backbone, write_labels, write_scan
+
+    case = tmp_path / "scans" / "p001"
+    case.mkdir(parents=True)
+    write_scan(case / "image.nrrd")
+    write_labels(case / "strokes.nrrd", strokes())
+    backbone = write_backbone(tmp_path / "backbone")
     logic = sys.modules["InteractiveRefine"].InteractiveRefineLogic()
-    from InteractiveRefineScene import batch
-
-    if batch.hasBatch():
-        pytest.skip("this version has a batch; its own test covers it")
-    with pytest.raises(NotImplementedError, match="refine\\(\\) for each scan"):
-        logic.refineFolder("scans")
-
-
-def test_a_library_with_a_batch_is_handed_the_folder(module, monkeypatch):
-    import types
-
-    batch = types.ModuleType("InteractiveRefineLib.batch")
-    batch.__spec__ = types.SimpleNamespace(name="InteractiveRefineLib.batch")
-    batch.refine_folder = lambda *arguments, **options: (arguments, options)
-    monkeypatch.setitem(sys.modules, "InteractiveRefineLib.batch", batch)
-    logic = sys.modules["InteractiveRefine"].InteractiveRefineLogic()
-    assert logic.refineFolder("scans", resume=True) == (("scans",), {"resume": True})
+    logic.refineFolder(tmp_path / "scans", backbone=backbone)
+    refined = read_segmentation(tmp_path / "scans-refined" / "p001" / "refined.seg.nrrd")
+    assert [s.name for s in refined.segments] == ["liver", "spleen"]
+    assert (refined.labels[strokes() == 1] == 1).all() and not refined.labels[strokes() == 255].any()
 
 
 def _add(kind):
