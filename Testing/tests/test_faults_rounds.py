@@ -9,20 +9,6 @@ if sys.platform == "win32":
     pytest.skip("faults are injected where processes can be forked", allow_module_level=True)
 
 from Testing.faults import cancel, clock_and_cache, memory  # noqa: E402
-from Testing.faults.registry import complaint, measure, rows_of  # noqa: E402
+from Testing.faults.as_tests import rows_as_test  # noqa: E402
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
-
-ROWS = [
-    pytest.param(line, id=line.id, marks=[pytest.mark.slow] if line.slow else [])
-    for module in (cancel, clock_and_cache, memory)
-    for line in rows_of(module)
-]
-
-
-@pytest.mark.parametrize("line", ROWS)
-def test_nothing_is_lost(line):
-    tally = measure(line)
-    assert tally.is_good, complaint(tally)
-    if tally.missing and not tally.tried:
-        pytest.skip(tally.missing)
+test_nothing_is_lost = rows_as_test(cancel, clock_and_cache, memory)
