@@ -153,7 +153,7 @@ def test_without_pyyaml_or_monai_it_is_said_what_to_install(tmp_path, monkeypatc
         monkeypatch.setitem(sys.modules, name, None)  # any import of it now fails
     with pytest.raises(BackboneError, match=r"inference\.yaml: reading YAML needs the package 'pyyaml'; install it"):
         describe(tmp_path / "yaml", {})
-    with pytest.raises(BackboneError, match=r"needs the package 'monai' 1\.3 or later\. Install it: pip install monai"):
+    with pytest.raises(BackboneError, match=r"needs the package 'monai' 1\.4 or later\. Install it: pip install monai"):
         load(tmp_path / "json", {})
     assert describe(tmp_path / "json", {}).name == "Test bundle"
 
