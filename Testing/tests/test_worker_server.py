@@ -110,6 +110,8 @@ class Conversation:
         self.hang_up()
         self.thread.join(20)
         assert not self.thread.is_alive()
+        # Who listens still could read from the next conversation's pipe, which may get this one's number.
+        assert self.server._gone.wait(20)
         self._source.close()
         self._sink.close()
         os.close(self._hear)
