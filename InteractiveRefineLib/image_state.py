@@ -15,6 +15,7 @@ from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
 from .partial.prepare import prepare
+from .partial.store import CACHE_BYTES
 from .progress import Progress, ShouldCancel, never_cancel, no_progress
 from .standardized import StandardizedFeatures
 from .volume import Volume
@@ -91,7 +92,7 @@ class NetworkState:
         layers: int,
         device: torch.device,
         *,
-        cache_bytes: int = 4 * 2**30,
+        cache_bytes: int = CACHE_BYTES,
         progress: Progress = no_progress,
         should_cancel: ShouldCancel = never_cancel,
     ) -> None:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..backbone.grid import NetworkGrid, by_image_axis, flat_axis
+from ..backbone.grid import NetworkGrid
 from ..backbone.load import Backbone
+from ..dispatch import PlainDispatchMode
 from ..geometry import Geometry
 from ..progress import ShouldCancel, never_cancel
 from .prepare import prepare
-from .windows import padded_shape, plan_windows
+from .store import CACHE_BYTES
+from .windows import WindowPlan
 
 #: A window that takes less than this, in seconds, is run again: the first run of a network is slower than the others.
 _SHORT = 2.0
@@ -69,19 +70,16 @@ def estimate_cost(
     with torch.no_grad():
         inputs, grid = backbone.preprocessing(image, geometry, device)
     preparing = time.perf_counter() - start
-    patch = by_image_axis(config, config.patch_size, grid.shape) if config.patch_size else None
-    flat = flat_axis(config, grid.shape)
-    padded = padded_shape(grid.shape, config.divisible_by, patch, flat)
-    window = tuple(1 if axis == flat else n for axis, n in enumerate(patch or padded))
-    windows = len(plan_windows(padded, window, config.overlap))
+    plan = WindowPlan.of(config, grid.shape)
+    window, windows = plan.size, len(plan.windows)
     middle = tuple(slice((n - min(n, w)) // 2, (n + min(n, w)) // 2) for n, w in zip(grid.shape, window))
     part = inputs[(slice(None), *middle)].contiguous()
     del inputs
     seconds, peak, kept, notes = _one_window(backbone, part, layers, should_cancel)
-    # Every window's values stay until all have run; then they are merged.
+    # Windows' values stay as far as there is room for them, while logits and features are merged.
     channels = kept / (4 * np.prod(window))
     merging = 2 * 4 * channels * np.prod(grid.shape)
-    memory = peak if windows == 1 else windows * kept + max(peak - kept, merging)
+    memory = peak if windows == 1 else min(windows * kept, max(CACHE_BYTES, kept)) + max(peak - kept, merging)
     return Cost(tuple(grid.shape), window, windows, preparing + windows * seconds, int(memory), notes)
 
 
@@ -111,7 +109,7 @@ def _one_window(
     return seconds, peak, kept, notes
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(PlainDispatchMode):
     """Adds up the memory of the tensors that exist at the same time, without asking the operating system.
 
     What a convolution needs for itself cannot be seen on the CPU and is estimated: oneDNN rewrites its input and its

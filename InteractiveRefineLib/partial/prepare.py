@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..backbone.config import BackboneConfig
-from ..backbone.grid import NetworkGrid, by_image_axis, flat_axis
+from ..backbone.grid import NetworkGrid, flat_axis
 from ..backbone.load import Backbone
 from ..device import MemoryWatch, is_out_of_memory
 from ..errors import BackboneError, RefineError
@@ -22,8 +22,9 @@ from .merging import Blend
 from .parts import TunedPart
 from .record import TapeError
 from .recorded import RecordedWindows
+from .store import CACHE_BYTES
 from .tape import FrozenPrefix, Tape
-from .windows import blend_weights, padded_shape, plan_windows
+from .windows import WindowPlan, blend_weights
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def prepare(
     image: torch.Tensor,
     layers: int = 1,
     *,
-    cache_bytes: int = 4 * 2**30,
+    cache_bytes: int = CACHE_BYTES,
     progress: Progress = no_progress,
     should_cancel: ShouldCancel = never_cancel,
 ) -> PreparedNetwork:
@@ -93,15 +94,10 @@ def prepare(
     config, device = backbone.config, image.device
     backbone.network.to(device)
     runner = _Runner(backbone, grid.shape)
-    patch = by_image_axis(config, config.patch_size, grid.shape) if config.patch_size else None
-    patch = tuple(p or n for p, n in zip(patch, grid.shape)) if patch else None
-    step = by_image_axis(config, config.window_step, grid.shape) if config.window_step else None
-    padded = padded_shape(grid.shape, config.divisible_by, patch, runner.flat_axis)
-    before = tuple((n - m) // 2 if config.padding.endswith("-centered") else 0 for n, m in zip(padded, grid.shape))
-    resampled = _pad(image, padded, before, config.padding)
-    size = tuple(1 if a == runner.flat_axis else n for a, n in enumerate(patch or padded))  # slice by slice
-    windows = plan_windows(padded, size, config.overlap, step)
-    blend = Blend(windows, blend_weights(size, config.window_blend).to(device), padded, grid.shape, before)
+    plan = WindowPlan.of(config, grid.shape)
+    size, windows = plan.size, plan.windows
+    resampled = _pad(image, plan.padded, plan.before, config.padding)
+    blend = Blend(windows, blend_weights(size, config.window_blend).to(device), plan.padded, grid.shape, plan.before)
     parameters = backbone.parameters()
     tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
     note = getattr(backbone.network, "note", None)  # what the user should know of the answer
@@ -124,7 +120,7 @@ def prepare(
         _check_output(config, tape.output, runner.squeeze(inputs(i)))
         logits_of.add(i, runner.to_grid(tape.output))
         if i == 0 and tape.features is not None and tape.features.ndim == tape.output.ndim:
-            features_of = blend.merger(_feature_type(tape.features, padded, len(windows), cache_bytes))
+            features_of = blend.merger(_feature_type(tape.features, plan.padded, len(windows), cache_bytes))
         if tape.features is None:
             features_of = None
         if features_of is not None:

@@ -11,6 +11,9 @@ from torch.utils._pytree import tree_leaves
 from .local import LocalTape
 from .tape import FrozenPrefix, Tape
 
+#: Memory for all windows together, where nobody chose another one; `RefineSettings.cache_gb` has the same default.
+CACHE_BYTES = 4 * 2**30
+
 #: What a window may be kept as.
 AnyTape = Tape | FrozenPrefix | LocalTape
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..backbone.config import WindowBlend
-
-Box = tuple[slice, slice, slice]
+from ..backbone.config import BackboneConfig, WindowBlend
+from ..backbone.grid import Box, by_image_axis, flat_axis
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,38 @@ class Window:
 
     start: tuple[int, int, int]
 
-    def slices(self, size: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    def slices(self, size: tuple[int, int, int]) -> Box:
         """The window's box on the padded grid."""
         return tuple(slice(a, a + n) for a, n in zip(self.start, size))
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How windows cover a network's grid, all in the order of the tensor axes.
+
+    Attributes:
+        padded: shape of the padded grid.
+        before: voxels of it that precede the grid.
+        size: of every window.
+        windows: where they start.
+    """
+
+    padded: tuple[int, int, int]
+    before: tuple[int, int, int]
+    size: tuple[int, int, int]
+    windows: list[Window]
+
+    @classmethod
+    def of(cls, config: BackboneConfig, shape: tuple[int, int, int]) -> WindowPlan:
+        """What a network's description says about windows, on a grid of this shape."""
+        flat = flat_axis(config, shape)
+        patch = by_image_axis(config, config.patch_size, shape) if config.patch_size else None
+        patch = tuple(p or n for p, n in zip(patch, shape)) if patch else None
+        step = by_image_axis(config, config.window_step, shape) if config.window_step else None
+        padded = padded_shape(shape, config.divisible_by, patch, flat)
+        before = tuple((n - m) // 2 if config.padding.endswith("-centered") else 0 for n, m in zip(padded, shape))
+        size = tuple(1 if a == flat else n for a, n in enumerate(patch or padded))  # slice by slice
+        return cls(padded, before, size, plan_windows(padded, size, config.overlap, step))
 
 
 def padded_shape(
