@@ -29,19 +29,28 @@ def nuclei(case: str) -> Case:
     return read_volume(folder / f"{case}_image.png"), (instances > 0).astype(np.uint16)
 
 
+def abdomen_mr(case: str) -> Case:
+    """One T2 MR of the abdomen; 1 liver, 2 right kidney, 3 left kidney, 4 spleen."""
+    folder = require_data() / "chaos_mr_t2"
+    truth = read_volume(folder / f"label_{case}.nii.gz").array
+    return read_volume(folder / f"image_{case}.nii.gz"), truth.astype(np.uint16)
+
+
 def nuclei_of(kind: str) -> list[str]:
     """The pictures of a kind: "grey-dark" (fluorescence), "colour-light" (stained tissue) or "grey-light"."""
     index = json.loads((require_data() / "dsb2018_nuclei" / "index.json").read_text(encoding="utf-8"))
     return [entry["id"] for entry in index if entry["kind"] == kind]
 
 
-READERS = {"tumor": tumor, "nuclei": nuclei, "hippocampus-slices": hippocampus}
+READERS = {"tumor": tumor, "nuclei": nuclei, "hippocampus-slices": hippocampus, "abdomen-mr": abdomen_mr}
 
 
 def training_cases(network: str) -> list[str]:
     """The cases that a network of `train_small_nets` is trained on."""
     if network == "tumor":
         return ["brats_2013_pat0004_1", "brats_2013_pat0006_1"]
+    if network == "abdomen-mr":
+        return ["08", "10", "15", "19", "20"]
     return nuclei_of("grey-dark") if network == "nuclei" else _hippocampus_training()
 
 
@@ -49,6 +58,8 @@ def held_out_cases(network: str) -> list[str]:
     """The cases that it never saw; for nuclei, pictures of another kind."""
     if network == "tumor":
         return ["brats_2013_pat0003_1", "brats_2013_pat0005_1"]
+    if network == "abdomen-mr":
+        return ["01", "02", "03", "34", "37", "38"]
     return nuclei_of("colour-light") if network == "nuclei" else hippocampus_cases()
 
 

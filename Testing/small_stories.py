@@ -21,7 +21,7 @@ from InteractiveRefineLib.settings import RefineSettings
 from Testing.small_cases import READERS, held_out_cases
 
 #: Voxels of one stroke at most.
-STROKE_LENGTH = {"tumor": 25, "nuclei": 25, "hippocampus-slices": 15}
+STROKE_LENGTH = {"tumor": 25, "nuclei": 25, "hippocampus-slices": 15, "abdomen-mr": 25}
 #: Many small objects: so many parts are corrected in a round, missed and false ones.
 NUCLEI_PER_ROUND = 6
 

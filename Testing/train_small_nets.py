@@ -127,6 +127,20 @@ RECIPES = {
         },
         crop=(1, 40, 48), batch=16, steps=250, width=8, levels=3,
     ),
+    "abdomen-mr": Recipe(
+        READERS["abdomen-mr"],
+        {
+            "name": "Abdomen T2 MR, slice by slice",
+            "dimensions": 2,
+            "channels": _named("T2"),
+            "classes": _named("background", "liver", "right kidney", "left kidney", "spleen"),
+            "axis_codes": "LAS",
+            "spacing": [2.5, 2.5],
+            "intensity": {"rule": "percentile-zscore", "low": 0.5, "high": 99.5},
+            "divisible_by": 16,
+        },
+        crop=(1, 128, 128), batch=6, steps=300, width=8, levels=5,
+    ),
 }  # fmt: skip
 
 
