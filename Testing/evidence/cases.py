@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from InteractiveRefineLib.backbone import load_backbone
-from InteractiveRefineLib.geometry import box_of, padded_box
+from InteractiveRefineLib.geometry import box_of
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.volume import Volume
 from Testing.evidence.case import Case, Spot
@@ -105,8 +105,8 @@ def _coarse_ct(shift: bool) -> tuple[Volume, np.ndarray, np.ndarray]:
     """The CT, its liver and its right kidney at 2.9 x 2.9 x 2 mm."""
     image, liver = chaos_ct()
     kidney = right_kidney_reference(image, liver)
-    scan = coarser_volume(shifted(image) if shift else image, CT_BLOCKS)
-    return scan, coarser_labels(liver, CT_BLOCKS), coarser_labels(kidney, CT_BLOCKS)
+    scan = coarser_volume(image, CT_BLOCKS)
+    return shifted(scan) if shift else scan, coarser_labels(liver, CT_BLOCKS), coarser_labels(kidney, CT_BLOCKS)
 
 
 def _abdomen_ct(spot: Spot, networks: Networks) -> Case:
@@ -141,7 +141,7 @@ def _abdomen_mr(spot: Spot, networks: Networks) -> Case:
 
 def _brain_tumor(spot: Spot, networks: Networks) -> Case:
     image, truth = tumor(f"brats_2013_pat{spot.name}_1")
-    head = padded_box(box_of(image.channels[0] > image.channels[0].min()), (2, 2, 2), truth.shape)
+    head = box_of(image.channels[0] > image.channels[0].min())
     matrix = image.ijk_to_ras.copy()
     matrix[:3, 3] = image.geometry.to_ras(np.array([[side.start for side in head]]))[0]
     image = Volume(image.array[(slice(None), *head)], matrix, image.name)
