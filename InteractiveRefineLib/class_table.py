@@ -14,7 +14,7 @@ from .resample import resample_labels
 from .segmentation import BACKGROUND_STROKE, Segment, Segmentation
 
 #: Colors for classes that come without one.
-_NEW_COLORS = ((0.90, 0.60, 0.10), (0.10, 0.65, 0.85), (0.75, 0.30, 0.75), (0.40, 0.75, 0.25), (0.85, 0.25, 0.35))
+NEW_COLORS = ((0.90, 0.60, 0.10), (0.10, 0.65, 0.85), (0.75, 0.30, 0.75), (0.40, 0.75, 0.25), (0.85, 0.25, 0.35))
 
 
 class ClassTable:
@@ -52,7 +52,7 @@ class ClassTable:
             raise InputError(f"There is already a class named {name!r} (label {self.find(name)}); use it.")
         if label >= BACKGROUND_STROKE:
             raise InputError(f"At most {BACKGROUND_STROKE - 1} classes are possible; {name!r} would be one more.")
-        color = _NEW_COLORS[(label - self.n_known) % len(_NEW_COLORS)]
+        color = NEW_COLORS[(label - self.n_known) % len(NEW_COLORS)]
         self.segments.append(replace(segment, label=label) if segment else Segment(name.strip(), label, color))
         return label
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -17,6 +19,7 @@ from .orientation import AxisOrder
 from .partial.prepare import prepare
 from .partial.store import CACHE_BYTES
 from .progress import Progress, ShouldCancel, never_cancel, no_progress
+from .scratch.propagate import StrokePropagation
 from .standardized import StandardizedFeatures
 from .volume import Volume
 
@@ -64,7 +67,15 @@ class ImageFrame:
 
     def to_user(self, field: np.ndarray) -> np.ndarray:
         """A field of the frame in the user's axes, contiguous, always a copy: the user may write into it."""
-        return np.array(self.order.undo(field), order="C")
+        turned = self.order.undo(field)
+        fastest = int(np.argmin(np.abs(turned.strides)))
+        if fastest == 2:
+            return np.array(turned, order="C")
+        # Plane by plane, which the processor's cache holds: in one go it would crawl through memory.
+        out, other = np.empty(turned.shape, turned.dtype), 1 - fastest
+        for to, plane in zip(np.moveaxis(out, other, 0), np.moveaxis(turned, other, 0)):
+            to[...] = plane
+        return out
 
 
 class NetworkState:
@@ -119,12 +130,19 @@ class NetworkState:
             self._feature_edges = None
             if network.features is not None:
                 self._feature_edges = FeatureEdges(network.features, self.similarity_features.scales[1], self.grid)
-        self.logit_labels = network_labels(self.grid, self.logits, tuple(slice(0, n) for n in frame.shape))
+        everything = tuple(slice(0, n) for n in frame.shape)
+        self.logit_labels = network_labels(self.grid, self.logits, everything, self.grid_labels)
         self.labels = self.logit_labels
         if self.grid.own_channels is not None:
             label_of = np.array([*backbone.config.channel_labels, 0], dtype=np.uint16)  # the last one is that of -1
             self.labels = label_of[self.grid.own_channels(network.logits)]
         self.lengths = Distances.for_image(frame.shape, frame.spacing)
+        self._coarse_image: np.ndarray | None = None  # (C, ...) every third voxel, made in the first round
+
+    @cached_property
+    def propagation(self) -> StrokePropagation:
+        """What follows strokes where no network helps; computed when it is asked for first."""
+        return StrokePropagation(self.frame, self.device)
 
     @property
     def has_features(self) -> bool:
@@ -140,14 +158,17 @@ class NetworkState:
 
     def on_grid(self, field: np.ndarray) -> np.ndarray:
         """A field (*image shape) at the network's grid, by nearest voxel."""
-        return field[self._to_image]
+        for axis, index in enumerate(self._to_image):  # whole planes, then rows; one after the other is faster
+            field = field.take(index.reshape(-1), axis)
+        return field
 
     def edges(self, labels: np.ndarray, strokes: np.ndarray) -> EdgeFeatures:
         """What cuts the walker's edges, with the intensity window of the strokes and the present structures."""
         image = self.frame.image
         coarse = tuple(slice(None, None, 3 if n >= 48 else 1) for n in self.frame.shape)
-        everything = image[(slice(None), *coarse)]
-        inside = labels[coarse] > 0
+        if self._coarse_image is None:
+            self._coarse_image = np.ascontiguousarray(image[(slice(None), *coarse)])
+        everything, inside = self._coarse_image, labels[coarse] > 0
         of_interest = np.concatenate([everything[:, inside], image[(slice(None), *strokes.T)]], axis=1)
         window = IntensityWindow.around(everything.reshape(image.shape[0], -1), of_interest)
         return EdgeFeatures(image, window, self._feature_edges)

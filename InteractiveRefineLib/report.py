@@ -13,7 +13,7 @@ from . import __version__
 from .geometry import box_around
 from .present import read_only
 from .resolution import ResolvedConstraints
-from .result import ClassChange, RefinementResult
+from .result import ClassChange, RefinementResult, VoxelCodes
 from .round_input import RoundInput
 from .seeds import Seeds
 from .segmentation import BACKGROUND_STROKE, Segment
@@ -94,11 +94,9 @@ def changes_between(
     return changes
 
 
-def stroke_codes(flat: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Paint voxels, given by flat indices (N,), with their (N,) labels: uint16, 0 = none, 255 = background."""
-    out = np.zeros(shape, dtype=np.uint16)
-    out.reshape(-1)[flat] = np.where(labels == 0, BACKGROUND_STROKE, labels)
-    return out
+def stroke_codes(flat: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> VoxelCodes:
+    """Codes of voxels, given by flat indices (N,), for their (N,) labels: 255 = background, else the label."""
+    return VoxelCodes(shape, flat, np.where(labels == 0, BACKGROUND_STROKE, labels))
 
 
 def versions() -> dict[str, str]:

@@ -27,6 +27,45 @@ class ClassChange:
 
 
 @dataclass(frozen=True, eq=False)
+class VoxelCodes:
+    """Codes of a few voxels of a volume, 0 everywhere else.
+
+    Attributes:
+        shape: (K, J, I) of the volume.
+        flat: (N,) distinct flat indices into it.
+        codes: (N,) of each, 1 to 65535.
+    """
+
+    shape: tuple[int, int, int]
+    flat: np.ndarray
+    codes: np.ndarray
+
+    def painted(self) -> np.ndarray:
+        """(K, J, I) uint16 map, a new one each time."""
+        out = np.zeros(self.shape, dtype=np.uint16)
+        out.reshape(-1)[self.flat] = self.codes
+        return out
+
+
+class _PaintedWhenAsked:
+    """A map of a result that may be given as `VoxelCodes`: few ask for it, and making a whole volume takes a while."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._kept = f"_{name}"
+
+    def __get__(self, result: RefinementResult | None, owner: type) -> np.ndarray:
+        if result is None:
+            raise AttributeError("the field has no default")
+        given = result.__dict__[self._kept]
+        if isinstance(given, VoxelCodes):
+            given = result.__dict__[self._kept] = given.painted()
+        return given
+
+    def __set__(self, result: RefinementResult, value: np.ndarray | VoxelCodes) -> None:
+        result.__dict__[self._kept] = value
+
+
+@dataclass(frozen=True, eq=False)
 class RefinementResult:
     """The refined segmentation and an account of how it came about.
 
@@ -35,7 +74,8 @@ class RefinementResult:
         previous: (K, J, I) uint16 label map before this refinement; read-only.
         changed_box: slices (K, J, I) around all changed voxels, None when nothing changed.
         changes: one entry per class that changed or had a stroke.
-        strokes: (K, J, I) uint16, what the user drew: label per voxel, 255 = background, 0 = none.
+        strokes: (K, J, I) uint16, what the user drew: label per voxel, 255 = background, 0 = none. It and `grown` may
+            be given as `VoxelCodes`.
         grown: like `strokes`, with the region that was grown from them.
         violated_strokes: stroke voxels whose label is not the wanted one; 0 by construction.
         loss_curve: the tuning loss before each step.
@@ -49,8 +89,8 @@ class RefinementResult:
     previous: np.ndarray
     changed_box: tuple[slice, slice, slice] | None
     changes: list[ClassChange]
-    strokes: np.ndarray
-    grown: np.ndarray
+    strokes: np.ndarray = _PaintedWhenAsked()
+    grown: np.ndarray = _PaintedWhenAsked()
     violated_strokes: int
     loss_curve: list[float] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

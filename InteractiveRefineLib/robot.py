@@ -75,7 +75,7 @@ def robot_strokes(
     if BACKGROUND_STROKE in present:
         raise InputError("Label 255 means background in strokes; give the segment another label.")
     for label in present if classes is None else sorted(set(classes) & set(present)):
-        for component in _components(wrong & (inner == label), min_voxels)[:1]:
+        for component in error_parts(wrong & (inner == label), min_voxels)[:1]:
             stroke = _stroke_in(component, length, axes=(0, 1, 2))
             drawn[tuple(stroke.T)] = BACKGROUND_STROKE if label == 0 else label
     return strokes
@@ -119,9 +119,9 @@ def robot_organ_strokes(
     truth_mask = np.asarray(truth_mask, dtype=bool)
     _check(truth_mask, prediction_labels, length)
     called = prediction_labels == label
-    missed_mask, false_mask = (_peeled(m, rim_voxels) for m in (truth_mask & ~called, called & ~truth_mask))
-    candidates = [(component, True) for component in _components(missed_mask, min_voxels)]
-    candidates += [(component, False) for component in _components(false_mask, min_voxels)]
+    missed_mask, false_mask = (peeled(m, rim_voxels) for m in (truth_mask & ~called, called & ~truth_mask))
+    candidates = [(component, True) for component in error_parts(missed_mask, min_voxels)]
+    candidates += [(component, False) for component in error_parts(false_mask, min_voxels)]
     # A stable sort: at equal size the missed part comes first.
     candidates.sort(key=lambda item: -item[0].size)
     strokes: list[Stroke] = []
@@ -155,7 +155,7 @@ def stroke_map(strokes: list[Stroke], shape: tuple[int, int, int]) -> np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class _Component:
+class ErrorPart:
     """One connected part, cropped: `mask` (k, j, i) lies at `offset` (K, J, I) and has `size` voxels."""
 
     mask: np.ndarray
@@ -163,7 +163,7 @@ class _Component:
     size: int
 
 
-def _components(mask: np.ndarray, min_voxels: int) -> list[_Component]:
+def error_parts(mask: np.ndarray, min_voxels: int) -> list[ErrorPart]:
     """26-connected parts of `mask` with at least `min_voxels` voxels, largest first, ties in scan order."""
     box = box_of(mask)
     if box is None:
@@ -180,11 +180,11 @@ def _components(mask: np.ndarray, min_voxels: int) -> list[_Component]:
             break
         own = boxes[part - 1]
         offset = corner + [side.start for side in own]
-        found.append(_Component(parts[own] == part, offset, int(sizes[part])))
+        found.append(ErrorPart(parts[own] == part, offset, int(sizes[part])))
     return found
 
 
-def _peeled(mask: np.ndarray, voxels: int) -> np.ndarray:
+def peeled(mask: np.ndarray, voxels: int) -> np.ndarray:
     """`mask` without its outer `voxels` voxels in every slice across axis 0."""
     box = box_of(mask)
     if box is None or voxels == 0:
@@ -197,17 +197,38 @@ def _peeled(mask: np.ndarray, voxels: int) -> np.ndarray:
     return out
 
 
-def _stroke_in(component: _Component, length: int, axes: tuple[int, ...]) -> np.ndarray:
-    """Voxels (N, 3) in KJI order of a stroke in the slice across `axes` that shows most of `component`."""
-    mask = component.mask
+def blob_in(part: ErrorPart, axes: tuple[int, ...]) -> tuple[int, int, np.ndarray]:
+    """The largest 8-connected blob of the slice across one of `axes` that shows most of an error.
+
+    Returns:
+        axis: across which the slice lies (0 = K, 1 = J, 2 = I).
+        index: of the slice within the part.
+        blob: (rows, columns) bool, the two other axes of the part in their order.
+    """
+    mask = part.mask
     counts = {axis: mask.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in axes}
     axis = max(axes, key=lambda a: counts[a].max())
     index = int(np.argmax(counts[axis]))
-    blobs, _ = ndimage.label(mask.take(index, axis=axis), structure=_TOUCHING_2D)
+    return axis, index, largest_blob(mask.take(index, axis=axis))
+
+
+def largest_blob(mask: np.ndarray) -> np.ndarray:
+    """The largest 8-connected part of a 2-D mask with at least one pixel, ties in scan order."""
+    blobs, _ = ndimage.label(mask, structure=_TOUCHING_2D)
     sizes = np.bincount(blobs.ravel())
     sizes[0] = 0
-    rows_columns = middle_stroke(blobs == int(np.argmax(sizes)), length)
-    return np.insert(rows_columns, axis, index, axis=1) + component.offset
+    return blobs == int(np.argmax(sizes))
+
+
+def in_image(part: ErrorPart, axis: int, index: int, pixels: np.ndarray) -> np.ndarray:
+    """Voxels (N, 3) in KJI order of pixels (N, 2), rows and columns in a slice of the part."""
+    return np.insert(pixels, axis, index, axis=1) + part.offset
+
+
+def _stroke_in(part: ErrorPart, length: int, axes: tuple[int, ...]) -> np.ndarray:
+    """Voxels (N, 3) in KJI order of a stroke in the slice across `axes` that shows most of the part."""
+    axis, index, blob = blob_in(part, axes)
+    return in_image(part, axis, index, middle_stroke(blob, length))
 
 
 def _check(truth: np.ndarray, prediction: np.ndarray, length: int) -> None:

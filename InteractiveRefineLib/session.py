@@ -10,27 +10,23 @@ import torch
 from .backbone.load import Backbone
 from .class_table import ClassTable
 from .constraints import Constraints
-from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
-from .decoding.setup import decoder_of_round, region_that_matters
 from .device import choose_device
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
+from .network_round import round_with_network
 from .present import PresentLabels
 from .progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .report import round_result
-from .resolution import ResolvedConstraints, is_any_of
+from .resolution import ResolvedConstraints
 from .result import RefinementResult
 from .round_input import CalledLabels, RoundInput, round_input
-from .seeds import Seeds, make_seeds
+from .seeds import Seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
 from .smaller import run_smaller
 from .stages import Stages
-from .tuning.final import tuned_logits
-from .tuning.new_class import learn_new_classes
-from .tuning.run import TuningOutcome, number_of_steps, tune
-from .tuning.setup import tuning_problem
+from .tuning.run import TuningOutcome, number_of_steps
 from .volume import Volume
 
 
@@ -202,28 +198,23 @@ class RefineSession:
             none, seeds = np.empty((0, 3), dtype=np.int64), Seeds(strokes.voxels, strokes.wanted)
             return self._result(self._present.labels, none, resolved, strokes, seeds, None, [], warnings, stages)
 
-        with stages("growing") as progress:
-            progress(0, 1, "Growing the strokes")
-            locked = is_any_of(self._present.labels, constraints.locked)
-            seeds = make_seeds(
-                strokes, self._frame, locked, self._table.n_known, self.settings, self._table.name_of, should_cancel
-            )
-            warnings += seeds.warnings
-        with stages("tuning") as progress:
-            seeds, learned, notes = learn_new_classes(
-                state, self._present.labels, strokes.wanted, seeds, self._table, self.settings
-            )
+        if self._table.n_known == 1:  # no network helps
+            seeds, outcome, reaches = Seeds(strokes.voxels, strokes.wanted), None, []
+            with stages("decoding") as progress:
+                labels = state.propagation.labels(
+                    self._present, strokes, constraints.locked, self.settings.seed, progress, should_cancel
+                )
+        else:
+            labels, seeds, outcome, reaches, notes = round_with_network(
+                state, self._present, strokes, set(constraints.locked),
+                self._table, self.settings, stages, should_cancel,
+            )  # fmt: skip
             warnings += notes
-            outcome, tuned = self._tune(state, strokes, seeds, progress, should_cancel)
-            warnings += outcome.notes if outcome else []
-        with stages("decoding") as progress:
-            labels, reaches = self._decode(
-                state, strokes, seeds, tuned, learned, set(constraints.locked), progress, should_cancel
-            )
-            labels[tuple(strokes.voxels.T)] = strokes.wanted
+        labels[tuple(strokes.voxels.T)] = strokes.wanted
         raise_if_cancelled(should_cancel)
 
-        changed = np.stack(np.nonzero(labels != self._present.labels), axis=1)
+        changed = np.flatnonzero(labels != self._present.labels)  # much faster than nonzero of three axes
+        changed = np.stack(np.unravel_index(changed, labels.shape), axis=1)
         result = self._result(labels, changed, resolved, strokes, seeds, outcome, reaches, warnings, stages)
         stages.finish()
         self._present.accept(labels, result.labels, called, changed)
@@ -240,46 +231,6 @@ class RefineSession:
             self._layers = self.settings.layers
         self._present.settle(self._state.labels)
         return self._state
-
-    def _tune(
-        self, state: NetworkState, strokes: RoundInput, seeds: Seeds, progress: Progress, should_cancel: ShouldCancel
-    ) -> tuple[TuningOutcome | None, torch.Tensor]:
-        """Tune on the raw strokes, or on the grown ones where the user asked for it; None without known classes."""
-        voxels, wanted = strokes.voxels, strokes.wanted
-        if self.settings.grow == "all":
-            voxels, wanted = seeds.voxels, seeds.labels
-        known = wanted < self._table.n_known
-        if not known.any():
-            return None, state.logits
-        problem = tuning_problem(state, self._present.labels, voxels[known], wanted[known], self.settings.seed)
-        outcome = tune(problem, self.settings, progress=progress, should_cancel=should_cancel)
-        region = region_that_matters(state, self._present, strokes, seeds, self.settings)
-        return outcome, tuned_logits(state, outcome.values, region)
-
-    def _decode(
-        self,
-        state: NetworkState,
-        strokes: RoundInput,
-        seeds: Seeds,
-        tuned: torch.Tensor,
-        learned: dict[int, torch.Tensor],
-        locked: set[int],
-        progress: Progress,
-        should_cancel: ShouldCancel,
-    ) -> tuple[np.ndarray, list[Reach]]:
-        """Labels by old and tuned network and the strokes, changed only where strokes show such a change."""
-        progress(0, 2, "Decoding, blending")
-        if self.settings.update != "protected":
-            return unprotected_labels(state.grid, tuned, self._present.labels, locked, should_cancel), []
-        with torch.no_grad():
-            decoder, reaches = decoder_of_round(
-                state, self._present, strokes, seeds, tuned,
-                reach=self.settings.reach, n_classes=len(self._table), locked=locked, learned=learned,
-            )  # fmt: skip
-            decoder.blend(should_cancel)
-            progress(1, 2, "Decoding, random walk")
-            decoder.walk(should_cancel)
-        return decoder.labels, reaches
 
     def _result(
         self,

@@ -12,6 +12,7 @@ WORKER_SETTING = "InteractiveRefine/WorkerCommand"
 #: More classes than this are counted, and listed in the tooltip only.
 _MANY_CLASSES = 15
 _LONG_LICENSE = 60
+_NO_NETWORK = _("It knows no structure: add segments, draw strokes in each of them and in the background, and refine.")
 _NOT_ASKED = _("The worker tells what it knows once it is asked.")
 
 
@@ -43,7 +44,7 @@ class BackboneSelector:
 
     def show(self, folder):
         """Show the choice without telling anybody."""
-        from InteractiveRefineScene.backbone_list import glance, knownFolders
+        from InteractiveRefineScene.backbone_list import NO_NETWORK, glance, knownFolders
 
         folders = knownFolders(slicer.util.settingsValue(FOLDERS_SETTING, ""))
         folders += [] if folder in folders else [folder]
@@ -54,6 +55,7 @@ class BackboneSelector:
             for known in folders:
                 self._combo.addItem(_titleOf(glance(known)))
                 tip = known or _("The network that comes with this program. It was trained on made-up phantoms only.")
+                tip = _NO_NETWORK if known == NO_NETWORK else tip
                 self._combo.setItemData(self._combo.count - 1, tip, qt.Qt.ToolTipRole)
         self._combo.setCurrentIndex(folders.index(folder))
         self._combo.blockSignals(blocked)
@@ -64,13 +66,15 @@ class BackboneSelector:
         Args:
             furtherChannels: the channels that the source volume is not; see `channel_view`.
         """
-        from InteractiveRefineScene.backbone_list import glance
+        from InteractiveRefineScene.backbone_list import NO_NETWORK_KIND, glance
 
         seen = glance(folder)
         known = info if info is not None else seen
         why = self.whyNot(folder, info)
         text, details = describedBy(known, folder, withLicense=not why)
-        if not known.classes:
+        if known.kind == NO_NETWORK_KIND:
+            text = [_NO_NETWORK]
+        elif not known.classes:
             text.append(seen.problem if seen.problem and not workerCommand() else _NOT_ASKED)
         if furtherChannels:
             source = ", ".join(known.channels[: len(known.channels) - len(furtherChannels)])
@@ -108,9 +112,9 @@ class BackboneSelector:
 
     def trust(self, folder):
         """List a folder among those that may be run on this computer."""
-        from InteractiveRefineScene.backbone_list import EMBEDDED, withFolder
+        from InteractiveRefineScene.backbone_list import EMBEDDED, NO_NETWORK, withFolder
 
-        if folder != EMBEDDED:
+        if folder not in (EMBEDDED, NO_NETWORK):
             listed = withFolder(slicer.util.settingsValue(FOLDERS_SETTING, ""), folder)
             qt.QSettings().setValue(FOLDERS_SETTING, listed)
 
@@ -188,6 +192,10 @@ def setWorkerCommand(command):
 
 
 def _titleOf(seen):
+    from InteractiveRefineScene.backbone_list import NO_NETWORK
+
+    if seen.folder == NO_NETWORK:
+        return _("No network: learn from strokes only")
     if seen.folder == "":
         return _("{name} (built in)").format(name=seen.name)
     return f"{seen.name} ({Path(seen.folder).name})" if seen.name != Path(seen.folder).name else seen.name

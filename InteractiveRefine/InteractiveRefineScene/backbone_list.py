@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from InteractiveRefineLib.errors import RefineError
-from InteractiveRefineLib.resources import embedded_backbone
+from InteractiveRefineLib.resources import STROKES_ONLY, backbone_folder
 from InteractiveRefineLib.segmentation import Segment
 from InteractiveRefineLib.trust import licenses_in
 
@@ -17,6 +17,9 @@ from .translate import _
 _OTHER_KINDS = ("dataset.json", "plans.json", "configs")
 #: Which folder stands for the network that comes with this program.
 EMBEDDED = ""
+#: The same of the choice that needs no network, and the kind as which the worker describes it.
+NO_NETWORK = STROKES_ONLY
+NO_NETWORK_KIND = "no network"
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,15 @@ class LocalBackbone:
 def glance(folder: str) -> LocalBackbone:
     """Read name and classes of a network's folder on this computer; never raises."""
     try:
-        path = embedded_backbone() if folder == EMBEDDED else Path(folder)
+        path = backbone_folder(folder)
     except RefineError as error:
         return LocalBackbone(folder, _("Embedded network"), problem=str(error))
     try:
         described = json.loads((path / "backbone.json").read_text(encoding="utf-8-sig"))
+        channels = tuple(str(entry["name"]) for entry in described.get("channels", [{"name": "image"}]))
+        if described.get("kind") == "strokes":
+            name, license = str(described.get("name", path.name)), str(described.get("license", ""))
+            return LocalBackbone(folder, name, channels=channels, license=license, kind=NO_NETWORK_KIND)
         entries = [dict(entry) for entry in described["classes"]]
         if described.get("activation", "softmax") == "softmax":
             entries = entries[1:]  # the background
@@ -60,7 +67,6 @@ def glance(folder: str) -> LocalBackbone:
             Segment(str(entry["name"]), label, _color(entry), tags=dict(entry.get("tags", {})))
             for label, entry in enumerate(entries, start=1)
         )
-        channels = tuple(str(entry["name"]) for entry in described.get("channels", [{"name": "image"}]))
         license = str(described.get("license", "")) or "; ".join(licenses_in(path))
         return LocalBackbone(folder, str(described.get("name", path.name)), classes, "", channels, license)
     except OSError:
@@ -74,13 +80,14 @@ def glance(folder: str) -> LocalBackbone:
 
 
 def knownFolders(text: str | None) -> list[str]:
-    """The folders that a setting of this computer lists, one per line; the embedded network comes first."""
-    return [EMBEDDED, *dict.fromkeys(line.strip() for line in (text or "").splitlines() if line.strip())]
+    """What comes with this program, then the folders that a setting of this computer lists, one per line."""
+    listed = (line.strip() for line in (text or "").splitlines())
+    return list(dict.fromkeys([EMBEDDED, NO_NETWORK, *filter(None, listed)]))
 
 
 def withFolder(text: str | None, folder: str) -> str:
     """The setting with one folder more."""
-    return "\n".join(dict.fromkeys([*knownFolders(text)[1:], folder]))
+    return "\n".join(dict.fromkeys([*knownFolders(text)[2:], folder]))
 
 
 def _color(entry: dict) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..class_names import similar
+from ..class_table import NEW_COLORS
 from ..errors import BackboneError
 from ..segmentation import BACKGROUND_STROKE, Segment
 from .config import BackboneConfig
@@ -17,9 +18,6 @@ IGNORE, ADD = "ignore", "add"
 #: Value of "ignore": everything that the map does not name.
 OTHERS = "others"
 EXAMPLE = '{"liver": ["liver", "liver vessel"], "spleen": "Milz", "ignore": ["skin"], "add": ["cyst"]}'
-
-#: Colors for added classes.
-_COLORS = ((0.90, 0.60, 0.10), (0.10, 0.65, 0.85), (0.75, 0.30, 0.75), (0.40, 0.75, 0.25), (0.85, 0.25, 0.35))
 
 
 def apply_class_map(config: BackboneConfig, class_map: dict[str, Any]) -> BackboneConfig:
@@ -63,7 +61,7 @@ def apply_class_map(config: BackboneConfig, class_map: dict[str, Any]) -> Backbo
         for name in _listed(ignored):
             take(IGNORE, name, "")
     classes, new_label = _merged(config.classes, taken, kept=ignored != OTHERS)
-    if not classes:
+    if config.classes and not classes:
         raise BackboneError("class_map: 'ignore' leaves no class of the network. Ignore fewer.")
     added = _added(_listed(class_map.get(ADD, [])), [*classes, *config.added], len(classes))
     labels = tuple(new_label[label] if label else 0 for label in config.channel_labels)
@@ -116,7 +114,7 @@ def _added(names: list[str], known: list[Segment], n_known: int) -> list[Segment
         label = len(taken)
         if label >= BACKGROUND_STROKE:
             raise BackboneError(f'class_map: "add": at most {BACKGROUND_STROKE - 1} classes are possible.')
-        segments.append(Segment(name, label, _COLORS[(label - n_known - 1) % len(_COLORS)]))
+        segments.append(Segment(name, label, NEW_COLORS[(label - n_known - 1) % len(NEW_COLORS)]))
     return segments
 
 

@@ -54,6 +54,7 @@ KINDS = (
     Kind("backbone", "described", f"{CONFIG_NAME} and the network as model.ts, as .pt2, or as a factory with weights"),
     Kind("nnunet", "nnunet", "dataset.json, plans.json and fold_0/checkpoint_final.pth: nnU-Net v2's trained model"),
     Kind("monai", "monai_bundle", "configs/metadata.json, configs/inference.json and models/model.pt: a MONAI bundle"),
+    Kind("strokes", "strokes_only", f'{CONFIG_NAME} with "kind": "strokes": no network, only the user\'s strokes'),
 )
 
 

@@ -22,12 +22,13 @@ def sample_product(field: torch.Tensor, positions: Sequence[np.ndarray]) -> torc
     lows, highs, fractions, needed = [], [], [], []
     for axis, position in enumerate(positions):
         low = np.floor(position).astype(np.int64)
-        high = np.minimum(low + 1, field.shape[axis + 1] - 1)
+        fraction = (position - low).astype(np.float32)
+        high = np.minimum(low + (fraction > 0), field.shape[axis + 1] - 1)  # on a node its neighbor does not count
         first = int(low[0])
         needed.append(slice(first, int(high[-1]) + 1))
         lows.append(low - first)
         highs.append(high - first)
-        fractions.append((position - low).astype(np.float32))
+        fractions.append(fraction)
     out = field[(slice(None), *needed)].float()
     # One row for each asked voxel already: equal lengths alone would not do where positions were clamped.
     done = [not f.any() and np.array_equal(low, np.arange(n)) for f, low, n in zip(fractions, lows, out.shape[1:])]

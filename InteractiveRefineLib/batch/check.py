@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
+from ..resources import STROKES_ONLY, backbone_folder
 from ..settings import RefineSettings
 from .case import Case
 from .cells import entries_of, images_of, path_of, settings_of
@@ -94,7 +95,10 @@ class _Checker:
             wrong("image", "some channels are named and some are not. Write NAME=file for all of them or for none.")
         for _, path in images:
             self._must_exist(path, "image", wrong, folders=True)
-        backbone = str(path_of(cells["backbone"], self.folder)) if "backbone" in cells else self.defaults.backbone
+        backbone = self.defaults.backbone
+        if "backbone" in cells:
+            named = cells["backbone"]
+            backbone = str(backbone_folder(named) if named == STROKES_ONLY else path_of(named, self.folder))
         config = self._config(backbone, wrong)
         settings = self.defaults.settings
         if "settings" in cells:

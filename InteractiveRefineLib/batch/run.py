@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress
+from ..resources import backbone_folder
 from ..settings import RefineSettings
 from .case import Case, in_computing_order
 from .check import Defaults, Known, ManifestError, checked_cases, describe_here
@@ -141,7 +142,7 @@ def prepare(
         table = read_table(Path(manifest))
     else:
         table = table_of(manifest, Path(base))
-    folder = "" if backbone is None else str(Path(backbone).expanduser().absolute())
+    folder = "" if backbone is None else str(backbone_folder(backbone).absolute())
     cases, problems = checked_cases(table, Defaults(folder, settings or RefineSettings()), describe)
     problems = problems + _problems_with_output(cases, output, resume)
     if problems:

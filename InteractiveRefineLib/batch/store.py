@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..atomic import flush_folder
 from ..errors import InputError
 from .lock import FolderLock
 from .names import BATCH_FOLDER
@@ -93,7 +94,7 @@ class CaseStore:
                 shutil.rmtree(work, ignore_errors=True)
                 return False
             self._replace(work, final)
-        _flush_folder(self.output)
+        flush_folder(self.output)
         return True
 
     def _replace(self, work: Path, final: Path) -> None:
@@ -253,13 +254,3 @@ def _rename(work: Path, final: Path) -> bool:
             os.rename(work, final)
             return True
         raise
-
-
-def _flush_folder(path: Path) -> None:
-    """Make a renaming durable, where the system can (not on Windows)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

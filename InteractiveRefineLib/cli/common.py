@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..atomic import require_writable
 from ..errors import InputError
-from ..resources import embedded_backbone
+from ..resources import backbone_folder
 from .class_map import add_class_map, with_class_map
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="FOLDER",
-        help="folder with the pretrained network: nnU-Net's, a MONAI bundle, or one with a backbone.json; without it "
-        "the small network that comes with this program is used, which knows phantoms only and must not be used on "
-        "patients",
+        help="folder with the pretrained network: nnU-Net's, a MONAI bundle, or one with a backbone.json; 'none' for "
+        "no network: everything is then learned from the strokes; without this option the small network that comes "
+        "with this program is used, which knows phantoms only and must not be used on patients",
     )
     add_class_map(parser)
     parser.add_argument(
@@ -54,7 +54,7 @@ def load_network(folder: str | None, class_map: str | None = None) -> Backbone:
     """Load the network of --backbone, or the one that is shipped, with the classes of --class-map."""
     from ..backbone import load_backbone
 
-    return with_class_map(load_backbone(embedded_backbone() if folder is None else Path(folder)), class_map)
+    return with_class_map(load_backbone(backbone_folder(folder)), class_map)
 
 
 def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 
 from ..segmentation import BACKGROUND_STROKE, Segment, Segmentation
 from ..settings import GROWING_RULES, RefineSettings
+from ..stroke_files import BACKGROUND_NAME
 from . import common
 from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
-from .strokes import BACKGROUND_NAME, read_strokes
+from .strokes import read_strokes
 
 NAME = "grow"
 SUMMARY = "spread strokes over similar intensities, without any network"

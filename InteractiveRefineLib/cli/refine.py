@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..segmentation import BACKGROUND_STROKE
 from ..settings import GROW_CLASSES, REACHES, UPDATES, RefineSettings
+from ..stroke_files import BACKGROUND_NAME
 from . import common
 from .bar import ProgressReport
 from .class_map import read_class_map
 from .grow import add_growing
 from .images import Images, add_image, files_of
 from .interrupt import interrupt_requested
-from .strokes import BACKGROUND_NAME, read_strokes
+from .strokes import read_strokes
 
 if TYPE_CHECKING:
     from ..constraints import Constraints

@@ -9,10 +9,7 @@ import numpy as np
 from .. import stroke_files
 from ..geometry import Geometry
 from ..segmentation import Segment
-from ..stroke_files import BACKGROUND_NAME
 from .common import warn
-
-__all__ = ["BACKGROUND_NAME", "read_strokes"]
 
 
 def read_strokes(

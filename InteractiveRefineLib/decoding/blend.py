@@ -16,7 +16,7 @@ HOLD_ACCEPTED = 2.0
 #: The same for a label that the user painted or another program made: no network overrules it from afar.
 HOLD_MANUAL = 20.0
 #: Voxels computed together, to bound memory.
-_CHUNK = 400_000
+CHUNK = 400_000
 #: Logit of a class that is out of the question.
 _NEVER = -50.0
 
@@ -68,6 +68,8 @@ class BlendedLogits:
         weight: (*grid shape) from 0 (keep) to 1 (believe the tuned network).
         network_labels: (*image shape) the untuned network's own labels.
         n_classes: all classes; those the network does not know come last and have no logits of their own.
+        into_tuned: write the blend into `tuned`, where nobody needs that afterward: memory for another copy of all
+            logits takes longer than blending them. `initial` stays as it is even if it is the same.
     """
 
     def __init__(
@@ -78,10 +80,15 @@ class BlendedLogits:
         weight: torch.Tensor,
         network_labels: np.ndarray,
         n_classes: int,
+        *,
+        into_tuned: bool = False,
     ) -> None:
         self.grid, self.initial, self.weight = grid, initial, weight
         self.n_known, self.n_classes = initial.shape[0], n_classes
-        self.field = torch.lerp(initial, tuned, weight[None])
+        if tuned is initial:
+            self.field = initial
+        else:
+            self.field = torch.lerp(initial, tuned, weight[None], out=tuned if into_tuned else None)
         self._network_labels = network_labels
 
     def at(self, voxels: np.ndarray, labels: np.ndarray, manual: np.ndarray) -> torch.Tensor:
@@ -108,19 +115,22 @@ class BlendedLogits:
         """
         outside = self.grid.outside_crop(box)
         region, positions = self.grid.nodes_around(box)
-        initial, blended = (
-            sample_product(self._grouped(field[(slice(None), *region)], classes), positions)
-            for field in (self.initial, self.field)
-        )
-        if outside is not None:
-            mask = torch.as_tensor(outside, device=initial.device)
-            for field in (initial, blended):
-                field.masked_fill_(mask, _NEVER)
-                field[classes.index(0) if 0 in classes else -1].masked_fill_(mask, 0.0)
+
+        def sampled(field: torch.Tensor) -> torch.Tensor:
+            out = sample_product(self._grouped(field[(slice(None), *region)], classes), positions)
+            if outside is not None:
+                mask = torch.as_tensor(outside, device=out.device)
+                out.masked_fill_(mask, _NEVER)
+                out[classes.index(0) if 0 in classes else -1].masked_fill_(mask, 0.0)
+            return out
+
+        blended, edited = sampled(self.field), self._network_labels[box] != labels
+        if not edited.any():
+            return blended
         row = np.full(self.n_classes, len(classes))
         row[classes] = range(len(classes))
-        present = torch.as_tensor(row[labels], device=initial.device)
-        return _lifted(blended, initial, present, self._network_labels[box] != labels, manual)
+        present = torch.as_tensor(row[labels], device=blended.device)
+        return _lifted(blended, sampled(self.initial), present, edited, manual)
 
     def _grouped(self, field: torch.Tensor, classes: list[int]) -> torch.Tensor:
         """Logits of the chosen classes and, as last row, of the event that it is none of them."""
@@ -142,25 +152,41 @@ def _lifted(
     return blended
 
 
-def network_labels(grid: NetworkGrid, logits: torch.Tensor, box: Box) -> np.ndarray:
+def network_labels(
+    grid: NetworkGrid, logits: torch.Tensor, box: Box, node_labels: np.ndarray | None = None
+) -> np.ndarray:
     """The likeliest class of logits (C, *grid shape) at all image voxels of a box, (*box shape) uint16.
 
     Where all nodes around a voxel agree on a class, interpolation cannot change it: only the others are computed.
+
+    Args:
+        node_labels: (*grid shape) the likeliest class of every node, where somebody knows it already.
     """
+    seen = tuple(
+        slice(min(max(s.start, c.start), s.stop), max(min(s.stop, c.stop), s.start)) for s, c in zip(box, grid.crop)
+    )
+    if seen == tuple(box):
+        return _labels_in_crop(grid, logits, box, node_labels)
+    labels = np.zeros([s.stop - s.start for s in box], dtype=np.uint16)
+    if all(s.start < s.stop for s in seen):
+        inside = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(seen, box))
+        labels[inside] = _labels_in_crop(grid, logits, seen, node_labels)
+    return labels
+
+
+def _labels_in_crop(grid: NetworkGrid, logits: torch.Tensor, box: Box, node_labels: np.ndarray | None) -> np.ndarray:
     region, positions = grid.nodes_around(box)
     field = logits[(slice(None), *region)]
-    nodes = most_likely(field).cpu().numpy().astype(np.uint16)
+    nodes = most_likely(field).cpu().numpy() if node_labels is None else node_labels[region]
+    nodes = nodes.astype(np.uint16)
     low = [np.floor(p).astype(np.int64) for p in positions]
     labels = _spread(nodes, low)
     mixed = np.stack(np.unravel_index(np.flatnonzero(_spread(_disagree(nodes), low)), labels.shape), axis=1)
     by_voxel = field.movedim(0, -1)
-    for first in range(0, len(mixed), _CHUNK):
-        some = mixed[first : first + _CHUNK].T
+    for first in range(0, len(mixed), CHUNK):
+        some = mixed[first : first + CHUNK].T
         sampler = VoxelSampler([p[i] for p, i in zip(positions, some)], nodes.shape, logits.device)
         labels[tuple(some)] = sampler(by_voxel).argmax(dim=1).cpu().numpy()
-    outside = grid.outside_crop(box)
-    if outside is not None:
-        labels[outside] = 0
     return labels
 
 

@@ -60,34 +60,44 @@ class IntensityWindow:
 
 
 class FeatureEdges:
-    """How much the network's features differ between neighboring image voxels, kept on the network's grid.
+    """How much the network's features differ between neighboring image voxels.
 
     The features are interpolated linearly, so between two image voxels they change by the difference of the grid's
-    nodes around them times the step; only the sum of squares over channels is kept, once for all rounds.
+    nodes around them times the step. The sum of squares over channels is made on the network's grid, where there are
+    fewer places, for the nodes around a box only: the walker asks for little of a scan.
 
     Args:
-        features: (F, *grid shape).
+        features: (F, *grid shape); kept, not copied.
         scales: (F,) factors that bring every channel to spread one.
         grid: where they lie.
     """
 
     def __init__(self, features: torch.Tensor, scales: torch.Tensor, grid: NetworkGrid) -> None:
-        self._grid = grid
-        scale = scales / features.shape[0] ** 0.5
-        self._fields = [self._along(features, scale, axis) for axis in range(3)]
+        self._features, self._grid = features, grid
+        self._weights = scales.square() / features.shape[0]
 
-    def _along(self, features: torch.Tensor, scale: torch.Tensor, axis: int) -> torch.Tensor | None:
-        """Mean square difference along one axis: per cell of the grid, or per image voxel where that is coarser."""
-        if self._grid.shape[axis] == 1:
-            return None
-        positions: list[np.ndarray] = [np.arange(n) for n in self._grid.shape]
-        if self._coarser(axis):
-            positions[axis] = self._grid.axis_positions(axis, np.arange(self._grid.image_shape[axis]))
-        total = None
-        for channel, factor in zip(features, scale):
-            step = sample_product(channel[None], positions)[0].diff(dim=axis)
-            total = step.mul_(factor).square_() if total is None else total.addcmul_(step, step, value=float(factor**2))
-        return total
+    def _along(self, axis: int, start: list[int], stop: list[int]) -> torch.Tensor:
+        """Mean square difference along one axis: per cell of the grid, or per image voxel where that is coarser.
+
+        Args:
+            start, stop: the box of cells, or of image voxels along the axis, that is asked for.
+        """
+        nodes = [slice(a, b) for a, b in zip(start, stop)]
+        nodes[axis] = slice(start[axis], stop[axis] + 1)  # a difference has two sides
+        if not self._coarser(axis):
+            part = self._features[(slice(None), *nodes)].movedim(0, -1).float()
+        else:
+            positions = self._grid.axis_positions(axis, np.arange(start[axis], stop[axis] + 1))
+            low = np.floor(positions).astype(np.int64)
+            high = np.minimum(low + 1, self._grid.shape[axis] - 1)
+            nodes[axis] = slice(int(low[0]), int(high[-1]) + 1)
+            part = self._features[(slice(None), *nodes)].movedim(0, -1).float()
+            lower, upper = (
+                part.index_select(axis, torch.from_numpy(side - low[0]).to(part.device)) for side in (low, high)
+            )
+            fraction = torch.from_numpy((positions - low).astype(np.float32)).to(part.device)
+            part = lower.lerp_(upper, fraction.view([-1 if a == axis else 1 for a in range(4)]))
+        return part.diff(dim=axis).square_() @ self._weights
 
     def _coarser(self, axis: int) -> bool:
         """True where image voxels are at least as long as the grid's."""
@@ -98,17 +108,21 @@ class FeatureEdges:
 
     def in_box(self, box: Box, axis: int) -> torch.Tensor | None:
         """Mean square difference between neighbors along an axis, (*box shape), one shorter along it."""
-        field = self._fields[axis]
-        if field is None or box[axis].stop - box[axis].start < 2:
+        if self._grid.shape[axis] == 1 or box[axis].stop - box[axis].start < 2:
             return None
         positions = self._grid.box_positions(box)
-        if self._coarser(axis):
+        own, coarser = positions[axis], self._coarser(axis)
+        if coarser:
             positions[axis] = np.arange(box[axis].start, box[axis].stop - 1)
-            return sample_product(field[None], positions)[0]
-        own = positions[axis]
-        middle = np.floor((own[:-1] + own[1:]) / 2)
-        positions[axis] = np.minimum(middle, self._grid.shape[axis] - 2)
-        out = sample_product(field[None], positions)[0]
+        else:
+            positions[axis] = np.minimum(np.floor((own[:-1] + own[1:]) / 2), self._grid.shape[axis] - 2)
+        start = [int(p[0]) for p in positions]
+        stop = [min(int(p[-1]) + 2, n) for p, n in zip(positions, self._grid.shape)]
+        stop[axis] = int(positions[axis][-1]) + 1
+        field = self._along(axis, start, stop)
+        out = sample_product(field[None], [p - a for p, a in zip(positions, start)])[0]
+        if coarser:
+            return out
         steps = torch.from_numpy((np.diff(own) ** 2).astype(np.float32)).to(out.device)  # 0 beyond the crop
         return out.mul_(steps.view([-1 if a == axis else 1 for a in range(3)]))
 

@@ -16,7 +16,7 @@ from .accept import allowed_pairs
 from .blend import BlendedLogits
 from .decode import Decoder, DecodingInput
 from .reach import Doubt, Reach, decide_reaches, joint_trust, may_follow_far
-from .weight import nodes_in_reach, tuned_weight
+from .weight import boxes_in_reach, tuned_weight
 
 #: Share of the grid below which computing a part of it takes less time than all of it.
 _WORTHWHILE = 0.7
@@ -37,7 +37,7 @@ def decoder_of_round(
     """The decoder of one round, and the decision of how far each class may follow the tuned network.
 
     Args:
-        tuned: (C, *grid shape) logits of the tuned network.
+        tuned: (C, *grid shape) logits of the tuned network; overwritten unless they are the state's own.
         reach: "automatic", "local" or "whole".
         n_classes: all classes, with those the network does not know.
         locked: labels that neither gain nor lose a voxel.
@@ -66,7 +66,9 @@ def decoder_of_round(
     weight = tuned_weight(
         state.grid, strokes.voxels[drawn], task.stretch[drawn], task.spacing, task.lengths, joint_trust(reaches)
     )
-    logits = BlendedLogits(state.grid, state.logits, tuned, weight.to(state.device), state.logit_labels, n_classes)
+    logits = BlendedLogits(
+        state.grid, state.logits, tuned, weight.to(state.device), state.logit_labels, n_classes, into_tuned=True
+    )
     return Decoder(task, logits, state.edges(present.labels, strokes.voxels), state.device), reaches
 
 
@@ -84,7 +86,7 @@ def region_that_matters(
         return None
     drawn = np.flatnonzero(fresh_seeds(present, strokes, seeds, state.doubt)[: len(strokes)])
     stretch = state.doubt.stretch(strokes.wanted[drawn], strokes.guessed[drawn])
-    boxes = [nodes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)]
+    boxes = [boxes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)[1]]
     boxes += [box_of(state.doubt.may_be_trusted(label)) for label in far]
     boxes = [box for box in boxes if box is not None and all(side.start < side.stop for side in box)]
     if not boxes:

@@ -15,12 +15,10 @@ import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
 from ..backbone.sampling import sample_product
+from ..constraints import distinct
 from ..geometry import box_of
 from ..progress import ShouldCancel, raise_if_cancelled
-from .blend import HOLD_ACCEPTED, BlendedLogits, slabs
-
-#: Voxels computed together, to bound memory.
-_CHUNK = 400_000
+from .blend import CHUNK, HOLD_ACCEPTED, BlendedLogits, slabs
 
 Pairs = set[tuple[int, int]]
 
@@ -49,13 +47,15 @@ def turned_over(
     challenged = [np.empty(0, np.int64)]
     for box, (a, b) in _promising_boxes(logits, labels, pairs):
         raise_if_cancelled(should_cancel)
-        found = np.stack(np.nonzero(_challenged(logits, box, a, b) & (labels[box] == a)), axis=1)
-        challenged.append(np.ravel_multi_index(tuple((found + [s.start for s in box]).T), labels.shape))
-    voxels = np.stack(np.unravel_index(np.unique(np.concatenate(challenged)), labels.shape), axis=1)
+        mask = _challenged(logits, box, a, b)
+        mask &= labels[box] == a
+        found = np.unravel_index(np.flatnonzero(mask), mask.shape)  # faster than nonzero of three axes
+        challenged.append(np.ravel_multi_index([i + s.start for i, s in zip(found, box)], labels.shape))
+    voxels = np.stack(np.unravel_index(distinct(np.concatenate(challenged)), labels.shape), axis=1)
     proposed = [np.empty(0, np.int64)]
-    for first in range(0, len(voxels), _CHUNK):
+    for first in range(0, len(voxels), CHUNK):
         raise_if_cancelled(should_cancel)
-        some = voxels[first : first + _CHUNK]
+        some = voxels[first : first + CHUNK]
         at = tuple(some.T)
         proposed.append(most_likely(logits.at(some, labels[at], manual[at])).cpu().numpy())
     new = np.concatenate(proposed)

@@ -35,46 +35,34 @@ def tuned_weight(
     weight = torch.zeros(grid.shape) if trust is None else torch.from_numpy(trust.astype(np.float32))
     if not len(strokes):
         return weight
-    box = _box_in_reach(grid, strokes, stretch, spacing, lengths)
+    box, region = boxes_in_reach(grid, strokes, stretch, spacing, lengths)
     distance = StrokeDistance(
         strokes, box, spacing, lengths.blend_limit, stretch, coarse_mm=_LATTICE * lengths.blend_sigma
     )
-    region = _nodes_in(grid, box)
     if all(side.stop > side.start for side in region):
         index = [grid.image_positions(axis)[side] for axis, side in enumerate(region)]
         weight[region] = torch.maximum(weight[region], blend_weight(distance.at_product(index), lengths))
     return weight
 
 
-def nodes_in_reach(
+def boxes_in_reach(
     grid: NetworkGrid,
     strokes: np.ndarray,
     stretch: np.ndarray,
     spacing: tuple[float, float, float],
     lengths: Distances,
-) -> Box:
-    """The box of the network's grid in which `tuned_weight` may be positive without trust; empty without strokes."""
+) -> tuple[Box, Box]:
+    """Where `tuned_weight` may be positive without trust: the box of the image, and that of the network's grid.
+
+    Both are empty without strokes; the second also where no node is near.
+    """
     if not len(strokes):
-        return (slice(0, 0),) * 3
-    return _nodes_in(grid, _box_in_reach(grid, strokes, stretch, spacing, lengths))
-
-
-def _box_in_reach(
-    grid: NetworkGrid,
-    strokes: np.ndarray,
-    stretch: np.ndarray,
-    spacing: tuple[float, float, float],
-    lengths: Distances,
-) -> Box:
-    reach = lengths.blend_limit * float(stretch.max())
-    return padded_box(box_around(strokes), reach, spacing, grid.image_shape)
-
-
-def _nodes_in(grid: NetworkGrid, box: Box) -> Box:
+        return ((slice(0, 0),) * 3,) * 2
+    box = padded_box(box_around(strokes), lengths.blend_limit * float(stretch.max()), spacing, grid.image_shape)
     nodes = []
     for axis, side in enumerate(box):
         # A node farther outside the image still counts for the voxels at its edge.
         positions = np.clip(grid.image_positions(axis), -0.999, grid.image_shape[axis] - 0.001)
         reached = np.flatnonzero((positions > side.start - 1) & (positions < side.stop))
         nodes.append(slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0))
-    return tuple(nodes)
+    return box, tuple(nodes)

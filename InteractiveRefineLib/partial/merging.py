@@ -27,15 +27,16 @@ class Blend:
         for window in windows:
             self.total[window.slices(self.size)] += weights
 
-    def merge(self, outputs: Callable[[int], torch.Tensor], region: Box | None = None) -> torch.Tensor:
-        """Blend `outputs(i)` (C, *window size) of all windows that reach into a region into (C, *region shape).
+    def merge(self, outputs: Callable[[int, Box], torch.Tensor], region: Box | None = None) -> torch.Tensor:
+        """Blend the outputs of all windows that reach into a region into (C, *region shape).
 
         Args:
+            outputs: from a window's number and a box in that window to (C, *box shape) there.
             region: box of the grid; None for all of it.
         """
         merger = self.merger(region=region)
         for i in merger.windows:
-            merger.add(i, outputs(i))
+            merger.add_inside(i, outputs(i, merger.inside(i)))
         return merger.merged()
 
     def merger(self, dtype: torch.dtype = torch.float32, region: Box | None = None) -> Merger:
@@ -74,23 +75,30 @@ class Merger:
         window = self._blend.windows[i].slices(self._blend.size)
         return [(max(w.start, r.start), min(w.stop, r.stop)) for w, r in zip(window, self._region)]
 
+    def inside(self, i: int) -> Box:
+        """The box of window i that lies in the region."""
+        return tuple(slice(a - s, b - s) for (a, b), s in zip(self._shared(i), self._blend.windows[i].start))
+
     def add(self, i: int, output: torch.Tensor) -> None:
         """Add the output (C, *window size) of window i."""
-        shared, start = self._shared(i), self._blend.windows[i].start
-        inside = tuple(slice(a - s, b - s) for (a, b), s in zip(shared, start))
+        self.add_inside(i, output[(slice(None), *self.inside(i))])
+
+    def add_inside(self, i: int, output: torch.Tensor) -> None:
+        """Add the part of window i's output that lies in the region, (C, *shape of `inside(i)`)."""
         if len(self._blend.windows) == 1:  # no copy
-            self._sum = output[(slice(None), *inside)]
+            self._sum = output
             return
+        shared = self._shared(i)
         if self._sum is None:
             shape = [s.stop - s.start for s in self._region]
             self._sum = torch.zeros((output.shape[0], *shape), dtype=self._dtype, device=output.device)
         target = (slice(None), *(slice(a - r.start, b - r.start) for (a, b), r in zip(shared, self._region)))
-        weight = self._blend.weights[inside]
+        weight = self._blend.weights[self.inside(i)]
         if self._dtype == torch.float32:
-            self._sum[target] += output[(slice(None), *inside)] * weight
+            self._sum[target] += output * weight
         else:  # sums in half precision would lose the small weights: each window brings its share of the mean
             share = weight / self._blend.total[tuple(slice(a, b) for a, b in shared)]
-            self._sum[target] += (output[(slice(None), *inside)] * share).to(self._dtype)
+            self._sum[target] += (output * share).to(self._dtype)
 
     def merged(self) -> torch.Tensor:
         """(C, *region shape)."""

@@ -39,20 +39,21 @@ def corners(positions: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndar
     """Split linear interpolation at `positions` (N, 3) into unique voxels.
 
     Returns:
-        voxels (U, 3) int64, and for each position its 8 rows in `voxels` (N, 8) and weights (N, 8) float32.
+        voxels (U, 3) int64, and for each position its rows in `voxels` (N, M) and their weights (N, M) float32: one
+        where all positions are voxels, else the 8 corners around each.
     """
     low = np.clip(np.floor(positions).astype(np.int64), 0, np.array(shape) - 1)
     fraction = positions - low
     # On a voxel its neighbors do not count; naming them would only make work.
     high = np.where(fraction > 0, np.minimum(low + 1, np.array(shape) - 1), low)
     flat, weights = [], []
-    for corner in itertools.product((0, 1), repeat=3):
+    for corner in itertools.product((0, 1), repeat=3) if fraction.any() else [(0, 0, 0)]:
         index = np.where(corner, high, low)
         weights.append(np.prod(np.where(corner, fraction, 1 - fraction), axis=1))
         flat.append(np.ravel_multi_index(tuple(index.T), shape))
     unique, rows = np.unique(np.stack(flat, axis=1), return_inverse=True)
     voxels = np.stack(np.unravel_index(unique, shape), axis=1)
-    return voxels, rows.reshape(len(positions), 8), np.stack(weights, axis=1).astype(np.float32)
+    return voxels, rows.reshape(len(positions), len(flat)), np.stack(weights, axis=1).astype(np.float32)
 
 
 class ConvolutionPart:
@@ -69,7 +70,12 @@ class ConvolutionPart:
         features: Callable[[int], torch.Tensor],
         blend: Blend,
     ) -> None:
-        """Args: weight (C, F, k0, k1, k2), bias (C) or None, and what gives a window's features (F, *window size)."""
+        """Args:
+        weight: (C, F, k0, k1, k2).
+        bias: (C), or None.
+        features: gives a window's features (F, *window size), the channels last in memory.
+        blend: of the windows.
+        """
         self.initial = [weight] if bias is None else [weight, bias]
         self._features, self._blend = features, blend
         self._kernel = tuple(weight.shape[2:])
@@ -80,9 +86,9 @@ class ConvolutionPart:
         unique = self._columns(voxels)
         rows_t = torch.as_tensor(rows, device=unique.device)
         weights_t = torch.as_tensor(weights, device=unique.device)
-        columns = torch.zeros((len(positions), unique.shape[1]), device=unique.device)
-        for corner in range(8):
-            columns += unique[rows_t[:, corner]] * weights_t[:, corner : corner + 1]
+        columns = unique[rows_t[:, 0]].mul_(weights_t[:, :1])
+        for corner in range(1, rows.shape[1]):
+            columns.addcmul_(unique[rows_t[:, corner]], weights_t[:, corner : corner + 1])
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
             weight = values[0].flatten(1)
@@ -93,36 +99,40 @@ class ConvolutionPart:
     def _columns(self, voxels: np.ndarray) -> torch.Tensor:
         """Blended input columns (N, F * k0 * k1 * k2) of grid voxels (N, 3)."""
         n_features, device = self.initial[0].shape[1], self.initial[0].device
-        offsets = [np.arange(k) - k // 2 for k in self._kernel]
-        out = torch.zeros((len(voxels), n_features, int(np.prod(self._kernel))), device=device)
+        taps = np.stack(np.meshgrid(*[np.arange(k) - k // 2 for k in self._kernel], indexing="ij"), axis=-1)
+        out = torch.zeros((len(voxels), taps[..., 0].size, n_features), device=device)
         for i in range(len(self._blend.windows)):
             rows, local, weight = self._blend.covering(voxels, i)
             if not len(rows):
                 continue
             features = self._features(i)
-            flat_features = features.reshape(n_features, -1)
-            rows_t = torch.as_tensor(rows, device=out.device)
-            for tap, offset in enumerate(itertools.product(*offsets)):
-                where = local + np.array(offset)
-                inside = ((where >= 0) & (where < np.array(features.shape[1:]))).all(axis=1)
-                where = where.clip(0, np.array(features.shape[1:]) - 1)
-                flat = np.ravel_multi_index(tuple(where.T), features.shape[1:])
-                value = flat_features[:, torch.as_tensor(flat, device=out.device)].float()
-                # Outside the window the convolution saw its zero padding.
-                value = value * torch.as_tensor(inside, device=out.device)
-                out[rows_t, :, tap] += (value * weight).T
-        return out.flatten(1)
+            size = np.array(features.shape[1:])
+            where = local[:, None] + taps.reshape(1, -1, 3)
+            # Outside the window the convolution saw its zero padding.
+            inside = torch.as_tensor(((where >= 0) & (where < size)).all(axis=-1), device=device)
+            flat = np.ravel_multi_index(tuple(where.clip(0, size - 1).reshape(-1, 3).T), features.shape[1:])
+            table = features.movedim(0, -1).reshape(-1, n_features)
+            found = table.index_select(0, torch.as_tensor(flat, device=device)).float().view(*inside.shape, n_features)
+            out[torch.as_tensor(rows, device=device)] += found.mul_((inside * weight[:, None])[..., None])
+        return out.transpose(1, 2).flatten(1)
 
     def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
-        padding = tuple(k // 2 for k in self._kernel)
+        # With channels last the CPU takes two thirds of the time, and decoding wants the classes last anyway.
         weight = values[0].contiguous(memory_format=torch.channels_last_3d)
         bias = values[1] if len(values) > 1 else None
 
-        def output(i: int) -> torch.Tensor:
-            # With channels last the CPU takes two thirds of the time, and decoding wants the classes last anyway.
-            columns = self._features(i)[None].float().contiguous(memory_format=torch.channels_last_3d)
-            return F.conv3d(columns, weight, bias, padding=padding)[0]
+        def output(i: int, box: Box) -> torch.Tensor:
+            features = self._features(i)
+            # The box with what the kernel sees around it; beyond the window's edge that is the padding.
+            needed = [
+                slice(max(0, s.start - k // 2), min(n, s.stop + k // 2))
+                for s, k, n in zip(box, self._kernel, features.shape[1:])
+            ]
+            columns = features[(slice(None), *needed)][None].float().contiguous(memory_format=torch.channels_last_3d)
+            found = F.conv3d(columns, weight, bias, padding=tuple(k // 2 for k in self._kernel))[0]
+            inside = [slice(s.start - n.start, s.stop - n.start) for s, n in zip(box, needed)]
+            return found[(slice(None), *inside)]
 
         with torch.no_grad():
             return self._blend.merge(output, region)
@@ -218,4 +228,6 @@ class TapePart:
     def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
         with torch.no_grad():
-            return self._blend.merge(lambda i: self._to_grid(self.tapes[i].replay(values)), region)
+            return self._blend.merge(
+                lambda i, box: self._to_grid(self.tapes[i].replay(values))[(slice(None), *box)], region
+            )

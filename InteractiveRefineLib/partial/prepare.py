@@ -116,16 +116,17 @@ def prepare(
     for i in range(len(windows)):
         raise_if_cancelled(should_cancel)
         progress(i, len(windows), "Running the network")
-        tape = record(i) if i else first
+        tape, first = record(i) if i else first, None
         _check_output(config, tape.output, runner.squeeze(inputs(i)))
         logits_of.add(i, runner.to_grid(tape.output))
-        if i == 0 and tape.features is not None and tape.features.ndim == tape.output.ndim:
-            features_of = blend.merger(_feature_type(tape.features, plan.padded, len(windows), cache_bytes))
-        if tape.features is None:
+        seen = recorded.keep(i, tape, _parameters(tuned_layers))
+        if i == 0 and seen is not None:
+            features_of = blend.merger(_feature_type(len(seen), plan.padded, len(windows), cache_bytes))
+        if seen is None:
             features_of = None
         if features_of is not None:
-            features_of.add(i, _resize(runner.to_grid(tape.features), size).float())
-        recorded.keep(i, tape, _parameters(tuned_layers))
+            features_of.add(i, _resize(seen, size).float())
+        del tape  # what of it is not kept is let go before the next window runs
     progress(len(windows), len(windows), "Running the network")
     logits = logits_of.merged().float().contiguous()
     features = features_of.merged() if features_of is not None else None
@@ -160,10 +161,10 @@ def _find_layers(
     count: int,
     parameters: list[torch.Tensor],
 ) -> list[Layer]:
-    """The order of execution rarely depends on the input's size: try a small one first."""
+    """The order of execution rarely depends on the input's size: try small ones first."""
     multiple = backbone.config.divisible_by
-    small = tuple(min(n, max(32 // multiple, 2) * multiple) for n in size)
-    for shape in dict.fromkeys((small, size)):
+    smaller = [tuple(min(n, max(side // multiple, 2) * multiple) for n in size) for side in (16, 32)]
+    for shape in dict.fromkeys((*smaller, size)):
         run = runner.runs(image[(slice(None), *(slice(0, n) for n in shape))])
         try:
             return _last_layers(runner.network, parameters, count, run)
@@ -248,7 +249,7 @@ def _resize(features: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     return F.interpolate(features[None], size=size, mode="trilinear", align_corners=False)[0]
 
 
-def _feature_type(features: torch.Tensor, padded: tuple[int, int, int], n_windows: int, cache: int) -> torch.dtype:
+def _feature_type(channels: int, padded: tuple[int, int, int], n_windows: int, cache: int) -> torch.dtype:
     """Half precision where the features of all windows together would take too much memory."""
-    size = 4 * features.shape[1] * padded[0] * padded[1] * padded[2]
+    size = 4 * channels * padded[0] * padded[1] * padded[2]
     return torch.float16 if n_windows > 1 and size > cache / 2 else torch.float32

@@ -12,7 +12,7 @@ from .local import LocalTape
 from .merging import Blend
 from .parts import ConvolutionPart, TapePart, TunedPart
 from .program import Slot
-from .store import AnyTape, TapeStore
+from .store import AnyTape, ConvolutionInput, TapeStore
 from .tape import FrozenPrefix, Tape
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,23 @@ class RecordedWindows:
         self._convolution = True
         self._tuned: list[torch.Tensor] = []
 
-    def keep(self, i: int, tape: Tape | FrozenPrefix, tuned: list[torch.Tensor]) -> None:
-        """Keep the record of window i as long as there is room; its output and features are let go."""
+    def keep(self, i: int, tape: Tape | FrozenPrefix, tuned: list[torch.Tensor]) -> torch.Tensor | None:
+        """Keep the record of window i as long as there is room; its output and features are let go.
+
+        Returns:
+            the input of the last layer (F, *its own size), in the same memory where it is kept; None where the last
+            layer's input is of another kind than its output.
+        """
         self._tuned = tuned
         if self._convolution and not (isinstance(tape, Tape) and _is_same_convolution(tape, tuned)):
             self._convolution = False
             self._store.clear()  # what was kept as a convolution; recorded again if it is needed
-        self._store.put(i, self._reduced(tape))
+        features = None
+        if tape.features is not None and tape.features.ndim == tape.output.ndim:
+            features = self._to_grid(tape.features)
+        kept = self._reduced(tape)
+        self._store.put(i, kept)
+        return kept.features if isinstance(kept, ConvolutionInput) else features
 
     def part(self, tuned: list[torch.Tensor], blend: Blend, logits: torch.Tensor, flat_axis: int | None) -> TunedPart:
         """The tuned part once all windows are recorded; `logits` (C, *grid shape) are the initial ones."""
@@ -59,21 +69,21 @@ class RecordedWindows:
         if self._convolution:
             initial[0] = self._kernel_3d(initial[0])
             bias = initial[1] if len(initial) > 1 else None
-            return ConvolutionPart(initial[0], bias, self._features, blend)
+            return ConvolutionPart(initial[0], bias, lambda i: self._store[i].features, blend)
         return TapePart(
             initial, self._store, self._to_grid, blend, flat_axis=flat_axis, logits=logits, notes=self._notes
         )  # fmt: skip
-
-    def _features(self, i: int) -> torch.Tensor:
-        """The input (F, *window size) of the last convolution in window i."""
-        return self._to_grid(self._store[i].calls[0].args[0])
 
     def _again(self, i: int) -> AnyTape:
         with torch.no_grad():
             return self._reduced(self._record(i))
 
     def _reduced(self, tape: Tape | FrozenPrefix) -> AnyTape:
-        kept = tape if self._convolution else _localized(tape, [p.detach() for p in self._tuned], self._notes)
+        if self._convolution:
+            features = self._to_grid(tape.calls[0].args[0])
+            kept = ConvolutionInput(features.movedim(0, -1).contiguous().movedim(-1, 0))
+        else:
+            kept = _localized(tape, [p.detach() for p in self._tuned], self._notes)
         tape.output = tape.features = None
         return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -14,8 +15,20 @@ from .tape import FrozenPrefix, Tape
 #: Memory for all windows together, where nobody chose another one; `RefineSettings.cache_gb` has the same default.
 CACHE_BYTES = 4 * 2**30
 
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionInput:
+    """What is kept of a window of which one convolution is tuned and nothing follows it.
+
+    Attributes:
+        features: (F, *window size) what it sees, the channels last in memory: all of a voxel are read together.
+    """
+
+    features: torch.Tensor
+
+
 #: What a window may be kept as.
-AnyTape = Tape | FrozenPrefix | LocalTape
+AnyTape = Tape | FrozenPrefix | LocalTape | ConvolutionInput
 
 
 class TapeStore:
@@ -66,6 +79,8 @@ def bytes_of(tape: AnyTape) -> int:
         tape = tape.tape
     if isinstance(tape, FrozenPrefix):
         return 0
+    if isinstance(tape, ConvolutionInput):
+        return tape.features.untyped_storage().nbytes()
     leaves = [leaf for leaf in tree_leaves([(c.args, c.kwargs) for c in tape.calls]) if isinstance(leaf, torch.Tensor)]
     storages = {leaf.untyped_storage()._cdata: leaf.untyped_storage().nbytes() for leaf in leaves}
     return sum(storages.values())

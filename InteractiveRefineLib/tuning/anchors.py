@@ -28,8 +28,10 @@ def choose_anchors(labels: np.ndarray, excluded: np.ndarray, rng: np.random.Gene
     flat = labels.reshape(-1)
     allowed = ~excluded.reshape(-1)
     chosen = []
-    for label in np.unique(flat):
-        candidates = np.flatnonzero((flat == label) & allowed)
+    for label in np.flatnonzero(np.bincount(flat)):
+        mask = flat == label
+        mask &= allowed
+        candidates = np.flatnonzero(mask)
         count = BACKGROUND_ANCHORS if label == 0 else CLASS_ANCHORS
         if len(candidates) > count:
             candidates = np.sort(rng.choice(candidates, count, replace=False))

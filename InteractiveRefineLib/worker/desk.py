@@ -15,7 +15,7 @@ import numpy as np
 from ..constraints import Constraints
 from ..errors import Cancelled, InputError
 from ..progress import Progress, ShouldCancel
-from ..resources import embedded_backbone
+from ..resources import backbone_folder
 from ..result import RefinementResult
 from ..segmentation import Segment, Segmentation
 from ..settings import RefineSettings
@@ -235,7 +235,7 @@ class Desk:
 
 
 def _path(folder: str) -> Path:
-    return Path(folder).expanduser() if folder else embedded_backbone()
+    return backbone_folder(folder)
 
 
 def _with_classes(config: BackboneConfig, class_map: dict[str, Any] | None) -> BackboneConfig:

@@ -24,7 +24,7 @@ def _blur_and_noise(image: np.ndarray) -> np.ndarray:
 
 
 def _bias_field(image: np.ndarray) -> np.ndarray:
-    """A coil's sensitivity: three times as bright on one side as on the other, along all axes together."""
+    """A coil's sensitivity: along every axis three times as bright at the end as at the beginning."""
     sides = [[-1 if axis == a else 1 for a in range(3)] for axis in range(3)]
     ramps = [np.linspace(-1, 1, n).reshape(side) for n, side in zip(image.shape, sides)]
     return image * np.exp(0.55 * sum(ramps) / np.sqrt(3) * 1.7)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from Testing.evidence.case import Case
 
-#: Upper ends of the distance classes in mm; the last class is open.
+#: Upper ends of the distance classes in mm, each included; the last class is open.
 DISTANCES_MM = (5.0, 10.0, 20.0, 30.0)
 
 
@@ -31,8 +31,20 @@ def harm_by_distance(case: Case, labels: np.ndarray, drawn: np.ndarray) -> list[
 
 
 def others_changed_ml(case: Case, labels: np.ndarray) -> float:
-    """Milliliters of classes without known truth that changed although no scored class has its place there."""
-    scored = np.isin(case.truth, case.scored)
+    """Milliliters of classes without known truth that changed although no scored class is or was there.
+
+    What the start falsely calls a scored class has to become something else, and what else nobody knows for certain.
+    """
+    concerned = np.isin(case.truth, case.scored) | np.isin(case.start, case.scored)
     known = (0, *case.scored)
-    changed = (labels != case.start) & ~scored & (~np.isin(case.start, known) | ~np.isin(labels, known))
+    changed = (labels != case.start) & ~concerned & (~np.isin(case.start, known) | ~np.isin(labels, known))
     return round(float(changed.sum()) * case.image.geometry.voxel_volume_ml, 5)
+
+
+def volume_changes_ml(case: Case, labels: np.ndarray) -> dict[int, tuple[float, float]]:
+    """Milliliters at the start and now of every class whose truth is not known; classes that never occur left out."""
+    ml, found = case.image.geometry.voxel_volume_ml, {}
+    for label in np.union1d(np.unique(case.start), np.unique(labels)).tolist():
+        if label not in (0, *case.scored):
+            found[label] = tuple(round(float((a == label).sum()) * ml, 5) for a in (case.start, labels))
+    return found

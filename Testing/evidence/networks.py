@@ -18,7 +18,8 @@ class Networks:
         """The folder of a network, made when it is not there yet.
 
         Args:
-            name: of `real_backbones.NETWORKS`, of `train_small_nets.RECIPES`, or "abdomen-without-liver".
+            name: of `real_backbones.NETWORKS`, of `train_small_nets.RECIPES`, of
+                `guided_nets.GUIDED`, or "abdomen-without-liver".
         """
         target = self.folder / name
         if not (target / "done").is_file():
@@ -28,6 +29,10 @@ class Networks:
                 from Testing.train_small_nets import make_small_net
 
                 make_small_net(name, target)
+            elif name in ("nuclei-strokes", "nuclei-extremes"):
+                from Testing.evidence.guided_nets import make_guided_net
+
+                make_guided_net(name, target)
             else:
                 make_backbone_folder(name, target)
             (target / "done").touch()

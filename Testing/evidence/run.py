@@ -17,6 +17,7 @@ import numpy as np
 
 from Testing.evidence.case import Spot
 from Testing.evidence.cases import read_case, spots
+from Testing.evidence.commands import add_commands
 from Testing.evidence.methods import METHODS
 from Testing.evidence.networks import Networks
 from Testing.evidence.play import as_json, play
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--keep-old", action="store_true", help="do not repeat results of older versions of a method")
     run.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     run.set_defaults(call=_run)
+    add_commands(commands, DEFAULT_OUTPUT)
     options = parser.parse_args(arguments)
     return options.call(options)
 
@@ -85,11 +87,18 @@ def _run(options: argparse.Namespace) -> int:
         if wanted and (options.cases is None or counted.get(group, 0) < options.cases):
             counted[group] = counted.get(group, 0) + 1
             chosen.append(spot)
+    methods = []
+    for name in options.methods:
+        missing = METHODS[name].missing
+        if missing:
+            print(f"SKIPPED {missing}", flush=True)
+        else:
+            methods.append(name)
     failed = False
     # spawn: a process with torch's threads must not be forked.
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         asked = [
-            pool.submit(one, spot, options.methods, RobotUser(), options.output, options.rounds, options.keep_old)
+            pool.submit(one, spot, methods, RobotUser(), options.output, options.rounds, options.keep_old)
             for spot in chosen
         ]
         for done in as_completed(asked):

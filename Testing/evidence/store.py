@@ -13,7 +13,7 @@ from Testing.evidence.case import Spot
 from Testing.evidence.method import Method
 
 #: Raise it when what is measured changes, and every result is computed again.
-PROTOCOL = "1"
+PROTOCOL = "2"
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def test_a_wrong_map_is_complained_about_with_the_file(tmp_path, net):
         ({"folder": 3}, "'folder' must be a text, not 3."),
         ({"folder": ""}, "'folder' must be a text, not \"\"."),
         ({"folder": "../absent"}, "'folder' names '../absent', but "),
-        ({"kind": "nn-unet"}, "'kind' must be one of 'backbone', 'nnunet', 'monai', not 'nn-unet'."),
+        ({"kind": "nn-unet"}, "'kind' must be one of 'backbone', 'nnunet', 'monai', 'strokes', not 'nn-unet'."),
         ({"kind": ["nnunet"]}, "'kind' must be a text, not [\"nnunet\"]."),
         ({"name": 1}, "'name' must be a text, not 1."),
         ({"class_map": [1]}, "'class_map' must be an object, not [1]."),

@@ -242,6 +242,15 @@ def test_only_voxels_between_different_nodes_are_computed_and_nothing_is_lost(sh
         assert np.array_equal(network_labels(grid, logits, box), expected)
 
 
+def test_the_blend_may_take_the_place_of_the_tuned_logits_but_never_of_the_initial_ones():
+    blend, initial, tuned, own = a_blend(weight=torch.full(SHAPE, 0.3))
+    first, mine = initial.clone(), tuned.clone(memory_format=torch.contiguous_format)
+    inside = BlendedLogits(blend.grid, initial, mine, blend.weight, own, blend.n_classes, into_tuned=True)
+    assert torch.equal(inside.field, blend.field) and inside.field is mine and not torch.equal(mine, tuned)
+    same = BlendedLogits(blend.grid, initial, initial, blend.weight, own, blend.n_classes, into_tuned=True)
+    assert torch.equal(same.field, first) and torch.equal(initial, first)
+
+
 @pytest.mark.parametrize("crop, grid_shape", GRIDS)
 def test_blending_leaves_what_it_is_given_alone(crop, grid_shape):
     weight = torch.full(grid_shape or tuple(s.stop - s.start for s in crop), 0.7)

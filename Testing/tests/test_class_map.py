@@ -11,6 +11,7 @@ from InteractiveRefineLib.backbone import load_backbone  # noqa: E402
 from InteractiveRefineLib.backbone.class_map import apply_class_map  # noqa: E402
 from InteractiveRefineLib.backbone.config import BackboneConfig  # noqa: E402
 from InteractiveRefineLib.backbone.outputs import ClassLogits  # noqa: E402
+from InteractiveRefineLib.class_table import ClassTable  # noqa: E402
 from InteractiveRefineLib.cli.class_map import with_class_map  # noqa: E402
 from InteractiveRefineLib.errors import BackboneError, InputError  # noqa: E402
 from InteractiveRefineLib.segmentation import Segment  # noqa: E402
@@ -252,3 +253,12 @@ class TestFiles:
         with pytest.raises(InputError) as caught:
             with_class_map(load_backbone(write_backbone(tmp_path / "network")), str(path))
         assert says in str(caught.value) and "classes.json" in str(caught.value)
+
+
+def test_an_added_class_has_the_same_color_whether_a_class_map_or_the_user_adds_it():
+    config = a_config()
+    table = ClassTable(config.classes)
+    for name in ("cyst", "stent"):
+        table.add(name)
+    added = apply_class_map(config, {"add": ["cyst", "stent"]}).added
+    assert [s.color for s in added] == [s.color for s in table.segments[4:]] and added[0].color != added[1].color

@@ -12,6 +12,7 @@ from InteractiveRefineLib.cli.main import main
 from InteractiveRefineLib.image_io import write_volume
 from InteractiveRefineLib.image_state import ImageFrame
 from InteractiveRefineLib.partial.cost import estimate_cost
+from InteractiveRefineLib.partial.prepare import prepare
 from InteractiveRefineLib.volume import Volume
 from Testing.tests.network_examples import UNet2d, UNet3d, a_backbone, randomized, traced, write_folder
 
@@ -200,7 +201,7 @@ class Known(torch.nn.Module):
 
 def cost_of(shape, **changes):
     volume = Volume(np.random.default_rng(0).normal(size=shape).astype(np.float32), np.diag([1.0, 1, 1, 1]), "x")
-    backbone = a_backbone(randomized(Known()), classes=2, axis_codes="RAS", **changes)
+    backbone = a_backbone(randomized(Known()), classes=2, **{"axis_codes": "RAS", **changes})
     frame = ImageFrame(volume, backbone)
     return estimate_cost(backbone, frame.image, frame.geometry)
 
@@ -218,6 +219,31 @@ def test_memory_of_many_windows_holds_what_every_window_keeps():
     assert (cost.windows, cost.window) == (125, (16, 16, 16))
     kept = 125 * 10 * 4 * 16**3
     assert kept <= cost.memory_bytes <= 2 * kept  # and the input, and all of it once more while windows are merged
+
+
+@pytest.mark.parametrize(
+    "changes, window, count",
+    [
+        ({"patch_size": (16, 0, 16)}, (16, 40, 16), 5 * 7),  # 0: all of J; half overlap over 48 (K) and 64 (I)
+        ({"patch_size": (0, 0, 0)}, (48, 40, 64), 1),
+        ({"patch_size": (16, 20, 16), "window_step": (16, 20, 16)}, (16, 20, 16), 3 * 2 * 4),
+        ({"patch_size": (24, 0, 16), "window_step": (20, 40, 16)}, (16, 40, 24), 3 * 3),  # I: 0, 20, 40
+    ],
+)
+def test_windows_are_those_that_will_really_run(changes, window, count, monkeypatch):
+    runs = []
+    forward = Known.forward
+    monkeypatch.setattr(Known, "forward", lambda self, x: runs.append(tuple(x.shape[2:])) or forward(self, x))
+    cost = cost_of((48, 40, 64), axis_codes="RAS", tensor_axes="KJI", **changes)
+    assert (cost.grid, cost.window, cost.windows) == ((48, 40, 64), window, count)
+    runs.clear()
+    volume = Volume(np.zeros((48, 40, 64), np.float32) + np.arange(64, dtype=np.float32), np.diag([1.0, 1, 1, 1]), "x")
+    backbone = a_backbone(randomized(Known()), classes=2, axis_codes="RAS", tensor_axes="KJI", **changes)
+    frame = ImageFrame(volume, backbone)
+    with torch.no_grad():
+        inputs, grid = backbone.preprocessing(frame.image, frame.geometry, torch.device("cpu"))
+        prepare(backbone, grid, inputs)
+    assert runs.count(window) == count  # besides a small one in which the layers were looked for
 
 
 def test_time_grows_with_the_number_of_windows(monkeypatch):

@@ -228,6 +228,18 @@ class TestTheRegionThatMatters:
         assert [s.start for s in region] == np.maximum(low - reach, 0).tolist()
         assert [s.stop for s in region] == np.minimum(high + reach + 1, state.grid.shape).tolist()
 
+    def test_on_a_coarser_grid_it_is_counted_in_nodes(self, monkeypatch):
+        backbone = a_backbone(spacing=(4.0, 4.0, 6.0))
+        state = NetworkState(ImageFrame(scan(), backbone), backbone, 1, torch.device("cpu"))
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, NO_TRUST, NO_TRUST])
+        monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
+        region = self.region(state, (MISSED, 1))
+        nodes = [state.grid.image_positions(axis) for axis in range(3)]
+        for axis, side in enumerate(region):
+            reach = np.ceil(3.0 / state.frame.spacing[axis]) + 1
+            inside = nodes[axis][side]
+            assert inside.min() > MISSED[:, axis].min() - reach and inside.max() < MISSED[:, axis].max() + reach
+
     def test_also_where_the_network_is_in_doubt_about_a_stroked_class(self, state, monkeypatch):
         monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
         monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
@@ -254,5 +266,5 @@ class TestTheRegionThatMatters:
             return session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0))).labels
 
         found = labels_of()
-        monkeypatch.setattr("InteractiveRefineLib.session.region_that_matters", lambda *_: None)
+        monkeypatch.setattr("InteractiveRefineLib.network_round.region_that_matters", lambda *_: None)
         assert np.array_equal(found, labels_of())

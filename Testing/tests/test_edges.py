@@ -204,11 +204,26 @@ def test_a_box_gives_what_the_whole_gives(grid_shape, cropped):
         torch.testing.assert_close(edges.in_box(box, axis), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_what_is_kept_is_no_larger_than_the_grid_or_the_image():
-    fine = feature_edges(smooth_features((4, 5, 6)), NetworkGrid((40, 50, 60), whole((40, 50, 60)), (4, 5, 6)))
-    coarse = feature_edges(smooth_features((12, 5, 6)), NetworkGrid((3, 5, 6), whole((3, 5, 6)), (12, 5, 6)))
-    assert [tuple(f.shape) for f in fine._fields] == [(3, 5, 6), (4, 4, 6), (4, 5, 5)]
-    assert tuple(coarse._fields[0].shape) == (2, 5, 6)
+@pytest.mark.parametrize("grid_shape", [(8, 10, 12), (4, 5, 6), (16, 30, 24), (4, 30, 12)])
+def test_only_the_nodes_around_a_box_are_looked_at(grid_shape):
+    grid, box = NetworkGrid((8, 10, 12), whole((8, 10, 12)), grid_shape), (slice(2, 4), slice(3, 6), slice(5, 9))
+    features = smooth_features(grid_shape)
+    edges, asked = feature_edges(features, grid), []
+    along = edges._along
+    edges._along = lambda axis, start, stop: asked.append((axis, start, stop)) or along(axis, start, stop)
+    expected = [edges.in_box(box, axis) for axis in range(3)]
+    for axis, start, stop in asked:
+        for a, p in enumerate(grid.box_positions(box)):
+            if a != axis or grid_shape[a] < grid.image_shape[a]:
+                assert start[a] >= p[0] - 1 and stop[a] <= p[-1] + 2
+            else:  # of the image
+                assert (start[a], stop[a]) == (box[a].start, box[a].stop - 1)
+    around = tuple(slice(max(int(np.floor(p[0])) - 1, 0), int(np.ceil(p[-1])) + 2) for p in grid.box_positions(box))
+    elsewhere = torch.ones(grid_shape, dtype=torch.bool)
+    elsewhere[around] = False
+    assert elsewhere.any()
+    features[:, elsewhere] = torch.nan
+    assert [torch.equal(edges.in_box(box, axis), found) for axis, found in enumerate(expected)] == [True] * 3
 
 
 def test_asking_changes_nothing():

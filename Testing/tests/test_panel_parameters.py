@@ -331,6 +331,23 @@ def test_a_folder_is_chosen_with_the_button_and_stays_known_on_this_computer(des
     assert "right kidney" in desk.ui.classesLabel.text
 
 
+def test_no_network_at_all_is_a_choice_in_plain_words(desk):
+    ui = desk.ui
+    assert [ui.backboneComboBox.itemText(i) for i in range(ui.backboneComboBox.count)] == [
+        "Phantom abdomen (built in)",
+        "No network: learn from strokes only",
+    ]
+
+    ui.backboneComboBox.setCurrentIndex(1)
+
+    assert desk.controller.backbone == "none" == desk.stored("Backbone")
+    assert ui.classesLabel.text.startswith("It knows no structure: add segments, draw strokes in each of them")
+    assert {row[0] for row in table_of(desk)} == {"new structure"}
+    assert ui.trustFrame.isHidden()
+    desk.draw("liver")
+    assert ui.refineButton.enabled
+
+
 def test_before_a_program_runs_the_user_reads_what_it_is_and_is_asked(desk, tmp_path, monkeypatch):
     folder = a_network(tmp_path / "organs", "spleen", license="CC BY 4.0")
     browse(desk, monkeypatch, folder)
@@ -350,7 +367,7 @@ def test_before_a_program_runs_the_user_reads_what_it_is_and_is_asked(desk, tmp_
     assert ui.trustFrame.isHidden() and ui.predictButton.enabled
     assert ui.classesLabel.text == "Knows spleen. License: CC BY 4.0."
     ui.backboneComboBox.setCurrentIndex(0)
-    ui.backboneComboBox.setCurrentIndex(1)
+    ui.backboneComboBox.setCurrentIndex(2)
     assert desk.controller.backbone == folder and ui.trustFrame.isHidden()
 
 

@@ -164,6 +164,31 @@ class OverwritesItsInput(ResidualNet):
         return super().forward(x.mul_(0.5))
 
 
+class NotTooSmall(ResidualNet):
+    """Refuses what is smaller than 24 voxels."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.shape[-1])
+        if x.shape[-1] < 24:
+            raise RuntimeError("too small")
+        return super().forward(x)
+
+
+def test_the_layers_are_looked_for_in_small_parts_the_smallest_first():
+    network = NotTooSmall()
+    prepared(randomized(network), 2, noise(1, 40, 40, 40), divisible_by=2)
+    assert network.seen == [16, 32, 40]
+    easy = randomized(ResidualNet())
+    sides = []
+    easy.register_forward_pre_hook(lambda module, inputs: sides.append(inputs[0].shape[-1]))
+    prepared(easy, 2, noise(1, 40, 40, 40), divisible_by=2)
+    assert sides == [16, 40]
+
+
 def test_a_network_that_overwrites_its_input_does_not_touch_the_image():
     network, image = randomized(OverwritesItsInput()), noise(1, *SHAPE)
     before = image.clone()

@@ -8,12 +8,14 @@ torch = pytest.importorskip("torch")
 from InteractiveRefineLib.decoding.reach import (  # noqa: E402
     GUESSED_STRETCH,
     MISSING_STRETCH,
+    NO_TRUST,
     VOXEL_DOUBT,
     Doubt,
     Reach,
     decide_reach,
     decide_reaches,
     joint_trust,
+    largest_and_lead,
 )
 
 SHAPE = (4, 10, 10)
@@ -73,6 +75,36 @@ def test_a_voxel_is_in_doubt_where_the_class_nearly_won():
     assert of_one.dtype == np.float32
     assert of_one[0, 0, 4] == pytest.approx(1.0)  # it won
     assert of_one[0, 0, 0] == pytest.approx(np.exp(-0.5 * (1 / VOXEL_DOUBT) ** 2), abs=1e-6)  # it lost by the reference
+
+
+@pytest.mark.parametrize("classes_last", [False, True])
+def test_the_largest_logit_and_its_lead_are_exact_in_whatever_pieces(classes_last, monkeypatch):
+    field = torch.randn(5, 3, 7, 4, generator=torch.Generator().manual_seed(0))
+    field[2, 0] = field[3, 0] = 9.0  # equal: no lead
+    two = field.topk(2, dim=0).values
+    if classes_last:
+        field = field.movedim(0, -1).contiguous().movedim(-1, 0)
+    for size in (1, 50, 1 << 17):
+        monkeypatch.setattr("InteractiveRefineLib.decoding.reach._PIECE", size)
+        largest, lead = largest_and_lead(field)
+        assert torch.equal(largest, two[0]) and torch.equal(lead, two[0] - two[1])
+
+
+def test_trust_is_kept_for_the_last_few_classes_and_is_what_it_was():
+    field = torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+    doubt, asked = doubt_of(field), []
+    doubt.of_class = [0.6] * 7
+    of_voxels = doubt.of_voxels
+    doubt.of_voxels = lambda label: asked.append(label) or of_voxels(label)
+    first = doubt.trust(1)
+    weight = np.float32(doubt.of_class[1]) * of_voxels(1)
+    assert first[0].tolist() == np.flatnonzero(weight > NO_TRUST).tolist() and len(first[0])
+    assert np.array_equal(first[1], weight[weight > NO_TRUST])
+    assert np.array_equal(doubt.may_be_trusted(1), weight > NO_TRUST)
+    assert doubt.trust(1) is first and asked == [1]
+    for label in (2, 3, 4, 5, 1):
+        doubt.trust(label)
+    assert asked == [1, 2, 3, 4, 5, 1]  # four are kept
 
 
 def test_strokes_of_a_missing_class_act_farther_and_not_this_class_strokes_less_far():

@@ -1,5 +1,8 @@
 """The account of a refinement counts voxels exactly."""
 
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from InteractiveRefineLib.decoding.reach import Reach  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame  # noqa: E402
 from InteractiveRefineLib.present import PresentLabels  # noqa: E402
 from InteractiveRefineLib.report import changes_between, round_result, stroke_codes, versions  # noqa: E402
+from InteractiveRefineLib.result import VoxelCodes  # noqa: E402
 from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.seeds import Seeds  # noqa: E402
 from InteractiveRefineLib.segmentation import Segment  # noqa: E402
@@ -56,12 +60,12 @@ def test_the_voxels_that_changed_are_enough_to_count(seed):
 
 
 def test_stroke_codes_use_255_for_background():
-    codes = stroke_codes(np.array([5, 6]), np.array([0, 3]), (2, 2, 3))
+    codes = stroke_codes(np.array([5, 6]), np.array([0, 3]), (2, 2, 3)).painted()
     expected = np.zeros((2, 2, 3))
     expected[0, 1, 2], expected[1, 0, 0] = 255, 3
     assert np.array_equal(codes, expected)
     assert codes.dtype == np.uint16
-    assert not stroke_codes(np.empty(0, int), np.empty(0, int), (2, 2, 3)).any()
+    assert not stroke_codes(np.empty(0, int), np.empty(0, int), (2, 2, 3)).painted().any()
 
 
 class TestTheAccountOfARound:
@@ -135,6 +139,17 @@ class TestTheAccountOfARound:
         assert np.array_equal(result.strokes, strokes)
         strokes[1, 1, 2] = strokes[1, 1, 3] = 3
         assert np.array_equal(result.grown, strokes)
+
+    def test_maps_are_painted_once_and_only_when_somebody_asks(self, monkeypatch):
+        painted = []
+        make = VoxelCodes.painted
+        monkeypatch.setattr(VoxelCodes, "painted", lambda codes: painted.append(1) or make(codes))
+        result, *_ = self.a_round()
+        assert painted == []
+        assert result.strokes is result.strokes and painted == [1]
+        same = dataclasses.replace(result, grown=result.strokes)
+        assert same.grown is result.strokes and painted == [1]
+        assert np.array_equal(pickle.loads(pickle.dumps(result)).grown, result.grown)
 
     def test_changes_are_counted_with_the_voxels_volume_and_the_words_of_their_reach(self):
         result, frame, _, before, labels = self.a_round()

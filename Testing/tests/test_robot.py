@@ -185,6 +185,15 @@ def test_the_stroke_lies_in_the_view_that_shows_most_of_the_error(axis):
     assert np.ptp(stroke[:, long]) >= 6, "it runs along the plate, which the other views show as a line"
 
 
+def test_of_two_blobs_in_the_slice_the_larger_is_taken_even_if_the_other_is_thicker():
+    truth = np.zeros((3, 10, 22), dtype=np.uint16)
+    truth[1, 1, 1:21] = 1
+    truth[1, 5:9, 1:5] = 1
+    truth[0, 1:6, 1] = 1  # joins them in another slice
+    drawn = np.argwhere(robot_strokes(truth, np.zeros_like(truth)))
+    assert set(drawn[:, 0].tolist()) == {1} and set(drawn[:, 1].tolist()) == {1} and len(drawn) == 15
+
+
 def test_the_organ_robot_draws_in_axial_slices_only():
     truth = np.zeros((9, 5, 9), dtype=bool)
     truth[1:8, 2, 1:8] = True  # a coronal plate: the best view is not axial

@@ -182,7 +182,7 @@ def test_features_are_stacked_and_edges_know_how_neighboring_slices_differ():
     logits = over_slices(network.head, features, 0)
     assert torch.allclose(logits, prepared(network, image).logits, atol=1e-6)
     whole = tuple(slice(0, n) for n in SHAPE)
-    across = FeatureEdges(features, torch.ones(4), NetworkGrid(SHAPE, whole, SHAPE))._fields[0]
+    across = FeatureEdges(features, torch.ones(4), NetworkGrid(SHAPE, whole, SHAPE)).in_box(whole, 0)
     assert (across[2] == 0).all() and across[1].min() > 0
 
 

@@ -5,7 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from InteractiveRefineLib.standardized import StandardizedFeatures, standard_scales  # noqa: E402
+from InteractiveRefineLib.standardized import (  # noqa: E402
+    StandardizedFeatures,
+    standard_deviations,
+    standard_scales,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,6 +25,24 @@ def test_scaled_channels_have_spread_one_and_constant_ones_vanish():
     scaled = features * standard_scales(features).view(3, 1, 1, 1)
     torch.testing.assert_close(scaled[:2].flatten(1).std(dim=1), torch.ones(2))
     assert not scaled[2].any()
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_standard_deviations_are_those_of_double_precision(last, dtype, monkeypatch):
+    monkeypatch.setattr("InteractiveRefineLib.standardized._PIECE", 1000)
+    field = torch.randn(4, 20, 21, 22, generator=torch.Generator().manual_seed(0))
+    field = field * torch.tensor([1.0, 500, 1e-2, 0]).view(4, 1, 1, 1) + torch.tensor([0, -900, 7, 3.3]).view(
+        4, 1, 1, 1
+    )
+    field[0, 0] += 100  # the first voxels are not like the others
+    field = field.to(dtype)
+    expected = field.double().flatten(1).std(dim=1)
+    if last:
+        field = field.movedim(0, -1).contiguous().movedim(-1, 0)
+    found = standard_deviations(field)
+    assert found.dtype == torch.float32 and float(found[3]) == 0
+    torch.testing.assert_close(found.double(), expected, rtol=2e-6, atol=0)
 
 
 def test_voxels_are_read_from_all_parts_each_channel_in_units_of_its_spread():

@@ -106,6 +106,24 @@ def test_everywhere_of_a_3d_convolution_is_equal_to_the_last_bit():
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "low, high", [((0, 0, 0), (1, 1, 1)), ((0.2, 0.3, 0.1), (0.6, 1, 0.8)), ((0.5, 0, 0.4), (1, 0.5, 1))]
+)
+def test_a_region_is_that_part_of_everywhere_to_the_last_bit(case, low, high):
+    part, shape = prepared(case).part, CASES[case][2]
+    region = tuple(slice(int(a * (n - 1)), max(int(b * n), int(a * (n - 1)) + 1)) for a, b, n in zip(low, high, shape))
+    values = [p + 0.1 for p in part.initial]
+    found = part.everywhere(values, region)
+    assert torch.equal(found, part.everywhere(values)[(slice(None), *region)])
+
+
+def test_what_a_convolution_sees_is_kept_once_with_its_channels_last():
+    network = prepared("kernel 3")
+    kept = network.part._features(0)
+    assert kept.stride(0) == 1 and kept.untyped_storage().data_ptr() == network.features.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_logits_at_positions_are_the_interpolated_logits_of_the_whole_grid(case):
     part = prepared(case).part
     values = moved(part.initial)
@@ -191,6 +209,12 @@ def test_a_constant_bias_stays():
     grid = NetworkGrid(SHAPE, tuple(slice(0, n) for n in SHAPE), SHAPE)
     part = prepare(a_backbone(network.requires_grad_(False), 2), grid, noise(1, *SHAPE)).part
     assert part.at(np.zeros((1, 3)))(part.initial).tolist() == [[3, -2]]
+
+
+def test_a_position_on_a_voxel_needs_no_other_voxel():
+    voxels, rows, weights = corners(np.array([[2.0, 1, 3], [0, 1, 0], [2, 1, 3]]), (3, 2, 4))
+    assert voxels.tolist() == [[0, 1, 0], [2, 1, 3]]
+    assert rows.tolist() == [[1], [0], [1]] and weights.tolist() == [[1], [1], [1]]
 
 
 def test_interpolation_is_split_into_the_voxels_that_matter():

@@ -179,7 +179,7 @@ def test_the_winner_of_all_classes_counts_not_just_a_challenger_that_is_allowed(
 @pytest.mark.parametrize("chunk", [1, 7])
 @pytest.mark.parametrize("seed", [0, 1, 4])
 def test_the_pieces_in_which_it_works_do_not_matter(chunk, seed, monkeypatch):
-    monkeypatch.setattr(turnover, "_CHUNK", chunk)
+    monkeypatch.setattr(turnover, "CHUNK", chunk)
     monkeypatch.setattr(turnover, "slabs", lambda box: slabs(box, 10))
     assert assert_they_agree(*a_case((7, 6, 8), (4, 7, 3), seed)).any()
 
@@ -200,7 +200,7 @@ def test_what_it_is_given_is_left_as_it_was():
 
 
 def test_it_can_be_cancelled_at_any_piece(monkeypatch):
-    monkeypatch.setattr(turnover, "_CHUNK", 5)
+    monkeypatch.setattr(turnover, "CHUNK", 5)
     case, asked = a_case((6, 7, 8), (3, 4, 9), 0), []
     turned_over(*case, lambda: bool(asked.append(1)))
     total = len(asked)

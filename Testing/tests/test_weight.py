@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from InteractiveRefineLib.backbone.grid import NetworkGrid  # noqa: E402
 from InteractiveRefineLib.decoding.blend import Distances  # noqa: E402
-from InteractiveRefineLib.decoding.weight import tuned_weight  # noqa: E402
+from InteractiveRefineLib.decoding.weight import boxes_in_reach, tuned_weight  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,6 +50,21 @@ def test_it_falls_as_a_bell_with_the_distance_from_the_strokes(grid, stretch):
     assert found.min() >= 0 and found.max() <= 1
     assert np.abs(found - expected).max() < TOLERANCE
     assert np.abs(found - expected).mean() < 0.006
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_the_boxes_in_reach_are_the_smallest_of_their_kind(grid):
+    some, lengths = STROKES[:2], Distances(1.0, 3.0, 6.0)
+    box, nodes = boxes_in_reach(grid, some, np.array([1.0, 1.5]), SPACING, lengths)
+    assert box == (slice(3, 8), slice(7, 18), slice(5, 17))  # 3 sigma stretched: 4.5 mm, 2 slices or 5 voxels
+    weight = tuned_weight(grid, some, np.array([1.0, 1.5]), SPACING, lengths, None)
+    weight[nodes] = 0
+    assert not weight.any()
+    for axis, (side, near) in enumerate(zip(box, nodes)):
+        positions = grid.image_positions(axis).clip(-0.999, SHAPE[axis] - 0.001)
+        inside = (positions > side.start - 1) & (positions < side.stop)
+        assert np.flatnonzero(inside).tolist() == list(range(near.start, near.stop))
+    assert boxes_in_reach(grid, STROKES[:0], np.ones(0), SPACING, LENGTHS) == ((slice(0, 0),) * 3,) * 2
 
 
 def test_where_voxels_are_as_coarse_as_the_lattice_it_is_exact():

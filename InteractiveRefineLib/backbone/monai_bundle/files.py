@@ -33,25 +33,24 @@ def checked_options(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def config_path(folder: Path, options: dict[str, Any]) -> Path:
     """The configuration with network and transforms."""
-    names = (options["config"],) if "config" in options else _CONFIGS
-    for name in names:
-        path = folder / "configs" / name
-        if path.is_file():
-            return path
-    raise BackboneError(f"{folder / 'configs'} has none of {', '.join(names)}: is the bundle complete?")
+    return _first_of(folder / "configs", options.get("config"), _CONFIGS, ": is the bundle complete?")
 
 
 def model_path(folder: Path, options: dict[str, Any]) -> Path:
     """The file with the weights."""
-    names = (options["weights"],) if "weights" in options else _MODELS
-    for name in names:
-        path = folder / "models" / name
-        if path.is_file():
-            return path
-    raise BackboneError(
-        f"{folder / 'models'} has none of {', '.join(names)}. The weights of MONAI's Model Zoo come with: "
-        "python -m monai.bundle download --name NAME --bundle_dir FOLDER"
+    advice = (
+        ". The weights of MONAI's Model Zoo come with: python -m monai.bundle download --name NAME --bundle_dir FOLDER"
     )
+    return _first_of(folder / "models", options.get("weights"), _MODELS, advice)
+
+
+def _first_of(folder: Path, chosen: str | None, usual: tuple[str, ...], advice: str) -> Path:
+    """The chosen file of a folder, else the first usual one; BackboneError, ending with `advice`, without any."""
+    names = usual if chosen is None else (chosen,)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise BackboneError(f"{folder} has none of {', '.join(names)}{advice}")
 
 
 def read_plain_file(path: Path) -> dict[str, Any]:

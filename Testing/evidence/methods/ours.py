@@ -1,14 +1,16 @@
-"""Interactive Refine itself, and its parts left out one at a time."""
+"""Interactive Refine itself, its parts left out one at a time, and its settings varied."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 import InteractiveRefineLib
 from InteractiveRefineLib.backbone import load_backbone
 from InteractiveRefineLib.constraints import Constraints
+from InteractiveRefineLib.decoding.decode import Decoder
 from InteractiveRefineLib.segmentation import BACKGROUND_STROKE
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import RefineSettings
@@ -17,27 +19,40 @@ from Testing.evidence.method import Drawn, Method
 from Testing.evidence.store import source_version
 
 
+class SessionWithoutWalker(RefineSession):
+    """The product, but its decoder stops after the blend: near the strokes no random walker decides."""
+
+    def refine(self, *arguments, **named):
+        with patch.object(Decoder, "walk", lambda decoder, should_cancel: None):
+            return super().refine(*arguments, **named)
+
+
 class _Ours:
-    def __init__(self, case: Case, settings: RefineSettings) -> None:
+    def __init__(self, case: Case, settings: RefineSettings, kind: type[RefineSession]) -> None:
         backbone = load_backbone(case.backbone)
-        self._session = RefineSession(case.image, backbone, settings, new_classes=case.added)
+        self._session = kind(case.image, backbone, settings, new_classes=case.added)
         self._constraints = Constraints(case.image.geometry)
 
     def refine(self, drawn: Drawn, labels: np.ndarray) -> np.ndarray:
         """One round of the product."""
-        newest = drawn.rounds[-1]
-        self._constraints.add_strokes(np.where(newest < 0, 0, np.where(newest == 0, BACKGROUND_STROKE, newest)))
+        said = drawn.prompts[-1]
+        painted = np.where(said.painted == 0, BACKGROUND_STROKE, said.painted)
+        self._constraints.add_strokes(np.where(painted < 0, 0, painted))
+        self._constraints.add_points(said.points)
+        self._constraints.add_boxes(said.boxes)
         self._constraints.next_round()
         return self._session.refine(self._constraints).labels
 
 
-def method(name: str, settings: RefineSettings, cites: str = "") -> Method:
-    """The product with other settings, as a method of the evidence."""
+def method(name: str, settings: RefineSettings, cites: str = "", kind: type[RefineSession] = RefineSession) -> Method:
+    """The product with other settings, or with a part left out, as a method of the evidence."""
 
     def begin(case: Case) -> _Ours:
-        return _Ours(case, settings)
+        return _Ours(case, settings, kind)
 
     version = source_version(Path(InteractiveRefineLib.__file__).parent) + repr(settings)
+    if kind is not RefineSession:
+        version += kind.__name__
     return Method(name, begin, suits=_has_network, version=version, cites=cites)
 
 
@@ -45,8 +60,24 @@ def _has_network(case: Case) -> bool:
     return case.backbone is not None
 
 
+def _ablation(what: str, cites: str = "", kind: type[RefineSession] = RefineSession, **settings) -> Method:
+    return method(f"ours {what}", RefineSettings(**settings), cites, kind)
+
+
+#: The rows of the ablation tables, each with one thing changed. Which setting is the default may change with time:
+#: the row that says the same as "ours" stays, so that the table needs no reading between the lines.
+ABLATIONS = (
+    _ablation("without tuning", "strokes act through the walker alone", steps=0),
+    _ablation("without growing", "strokes of new classes as drawn", grow="none"),
+    _ablation("growing all strokes", "the paper's region growing for every class", grow="all"),
+    _ablation("without the walker", "tuning and blending alone", SessionWithoutWalker),
+    *(_ablation(f"with {layers} layers", "the paper's l", layers=layers) for layers in (2, 3)),
+    *(_ablation(f"with {steps} steps", "the paper's M", steps=steps) for steps in (10, 30, 80, 140)),
+)
+
 METHODS = (
     method("Algorithm 1 as printed", RefineSettings(update="paper"), "Sambaturu et al., MICCAI 2021"),
     method("cross-entropy tuning", RefineSettings(update="cross-entropy"), "Algorithm 1 with the loss it means"),
     method("ours", RefineSettings(), "this program's defaults"),
+    *ABLATIONS,
 )

@@ -1,0 +1,1 @@
+"""Segmenting without a network: from the user's strokes and the image alone."""

@@ -1,0 +1,54 @@
+"""What an image looks like on a grid of some fineness: equalized intensities, and what the head compares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .features import equalized, filter_bank
+from .head import embedded
+from .working_grid import averaged, node_spacing, nodes_of, working_grid
+
+if TYPE_CHECKING:
+    from ..image_state import ImageFrame
+
+
+class Look:
+    """Computed once per image and fineness.
+
+    Args:
+        frame: the image.
+        device: to compute on.
+        most: nodes at most.
+
+    Attributes:
+        grid: where the nodes lie.
+        spacing: of the nodes in mm.
+        intensities: (C, *grid) float32.
+        points: (N, F) what the head compares, of all nodes.
+    """
+
+    def __init__(self, frame: ImageFrame, device: torch.device, most: int) -> None:
+        self.grid = working_grid(frame.shape, frame.spacing, most)
+        self.spacing = node_spacing(self.grid, frame.spacing)
+        means = averaged(frame.image, self.grid, device).cpu().numpy()
+        self.intensities = torch.as_tensor(np.stack([equalized(channel) for channel in means]), device=device)
+        self.points = embedded(filter_bank(self.intensities, self.spacing), self.spacing)
+
+    def marked(
+        self, voxels: np.ndarray, classes: np.ndarray, n_classes: int, fresh: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Flat nodes (M,) that hold strokes, ascending, and the class of most of their voxels.
+
+        Args:
+            voxels: (S, 3) image voxels with a stroke.
+            classes: (S,) 0 to n_classes - 1.
+            fresh: (S,) bool, those that count more than all others of their node.
+        """
+        nodes = np.ravel_multi_index(tuple(nodes_of(self.grid, voxels).T), self.grid.shape)
+        unique, place = np.unique(nodes, return_inverse=True)
+        votes = np.zeros((len(unique), n_classes))
+        np.add.at(votes, (place, classes), 1.0 if fresh is None else np.where(fresh, 1e6, 1.0))
+        return unique, votes.argmax(axis=1)
