@@ -3,6 +3,7 @@
 #   make test        all tests
 #   make test-fast   the tests that need neither minutes nor the real data
 #   make bench       timings side by side on this machine, as ratios, with plots; takes about half an hour
+#   make evidence    every method on real data, then tables and figures in Docs/evidence; about two hours
 #   make faults      every fault that we can inject, and what was lost: nothing; takes two minutes
 #   make long-life   hundreds of rounds and switches in one life: memory stays flat
 #   make lint        ruff
@@ -15,12 +16,13 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo-output
 BENCH_OUTPUT ?= bench-output
+EVIDENCE_OUTPUT ?= evidence-output
 PYTHON ?=
 
 # An environment whose interpreter is gone (a moved folder, an updated system) is made anew.
 _ := $(shell $(PY) -c "" 2>/dev/null || rm -f $(STAMP))
 
-.PHONY: demo test test-fast bench faults long-life lint clean
+.PHONY: demo test test-fast bench evidence faults long-life lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -41,6 +43,10 @@ bench: $(STAMP)
 	$(PY) -m Testing.benchmarks.write_back
 	$(PY) -m Testing.benchmarks.batch_scaling --output $(BENCH_OUTPUT)/batch.md
 
+evidence: $(STAMP)
+	status=0; OMP_NUM_THREADS=1 $(PY) -m Testing.evidence experiment all --output $(EVIDENCE_OUTPUT) || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m Testing.evidence report --results $(EVIDENCE_OUTPUT) --output Docs/evidence && exit $$status
+
 faults: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m Testing.faults
 
@@ -51,7 +57,7 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) $(BENCH_OUTPUT) build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUTPUT) $(BENCH_OUTPUT) $(EVIDENCE_OUTPUT) build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +
 
 # Files of tests are spread over the cores; at most four processes, for each holds a network and a scan.

@@ -18,6 +18,7 @@ from .seeds import Seeds, make_seeds
 from .settings import RefineSettings
 from .stages import Stages
 from .tuning.final import tuned_logits
+from .tuning.missing_class import first_strokes_of_missing, without_unrecognized
 from .tuning.new_class import learn_new_classes
 from .tuning.run import TuningOutcome, tune
 from .tuning.setup import tuning_problem
@@ -47,13 +48,19 @@ def round_with_network(
     with stages("growing") as progress:
         progress(0, 1, "Growing the strokes")
         blocked = is_any_of(present.labels, locked)
-        seeds = make_seeds(strokes, state.frame, blocked, table.n_known, settings, table.name_of, should_cancel)
+        missing = first_strokes_of_missing(state, present, strokes, table.n_known)
+        seeds = make_seeds(
+            strokes, state.frame, blocked, table.n_known, settings, table.name_of, should_cancel,
+            missing, state.lengths.blend_sigma,
+        )  # fmt: skip
         warnings = list(seeds.warnings)
     with stages("tuning") as progress:
         seeds, learned, notes = learn_new_classes(state, present.labels, strokes.wanted, seeds, table, settings)
         warnings += notes
         outcome, tuned = _tuned(state, present, strokes, seeds, table.n_known, settings, progress, should_cancel)
         warnings += outcome.notes if outcome else []
+        if settings.update == "protected":
+            seeds = without_unrecognized(seeds, len(strokes), missing, tuned, state)
     with stages("decoding") as progress:
         progress(0, 2, "Decoding, blending")
         if settings.update != "protected":

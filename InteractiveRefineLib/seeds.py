@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +45,8 @@ def make_seeds(
     settings: RefineSettings,
     name_of: Callable[[int], str],
     should_cancel: ShouldCancel,
+    missing: Collection[int] = (),
+    missing_distance_mm: float = 0.0,
 ) -> Seeds:
     """The strokes, and what grows from those whose class the settings choose.
 
@@ -54,8 +56,14 @@ def make_seeds(
     Args:
         blocked: (*frame shape) bool, locked voxels.
         n_known: labels below it are known to the network.
+        missing: known labels whose strokes grow as well, unless nothing shall grow at all.
+        missing_distance_mm: no farther than this from a stroke, where nothing else grows.
     """
     chosen = which_grow(strokes.wanted, n_known, settings)
+    if missing and settings.grow != "none":
+        if not chosen.any():
+            settings = replace(settings, max_distance_mm=min(settings.max_distance_mm, missing_distance_mm))
+        chosen |= np.isin(strokes.wanted, list(missing))
     if not chosen.any():
         return Seeds(strokes.voxels, strokes.wanted)
     grown, _ = grow_strokes(

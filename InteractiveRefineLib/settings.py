@@ -25,8 +25,8 @@ class RefineSettings:
         learning_rate: step size (the paper's eta); None takes the update rule's default.
         alpha: weight of the pull to the original weights (the paper's alpha; not used by "protected").
         reach: how far from a stroke its class may change: "automatic", "local" or "whole" (structure).
-        grow: which classes' strokes are grown by intensity: those the network does not know ("new"),
-            "all" or "none".
+        grow: which classes' strokes are grown by intensity: those the network does not know and the first ones of
+            those it does not find in the image ("new"), "all" or "none".
         new_class: how a class that the network does not know is told apart: by what the network's features say of its
             strokes ("learned"), or by intensities alone ("grown").
         growing_rule: "chain" (neighbor against neighbor, the paper's) or "seed" (voxel against its seed).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from InteractiveRefineLib.errors import RefineError
 from InteractiveRefineLib.resources import STROKES_ONLY, backbone_folder

@@ -58,7 +58,7 @@ def solve_walker(
     what is far apart is settled on the coarse grid and only edges remain.
 
     The last round's probabilities are no better start: a round walks around fresh strokes only, where they are new. On
-    the real CT, of ten boxes in five rounds three lay to 93 % or more where an earlier round had walked; there, steps
+    the real CT, of nine boxes in five rounds three lay to 93 % or more where an earlier round had walked; there, steps
     to a residual of 1e-4 were 34, 43 and 39 from the coarse solution and 42, 53 and 43 from the earlier one.
     """
     start = problem.prior

@@ -16,7 +16,7 @@ from .walk import pull_of, walked
 FACTORS = (0.7, 1.0, 1.4, 2.0)
 #: By how much the best must predict held-out strokes better than the usual length, in the mean logarithm of the
 #: probability of their class.
-WORTHWHILE = 0.06
+WORTHWHILE = 0.08
 #: How often a part of the strokes is held out, each stroke once.
 FOLDS = 3
 #: Nodes of the grid on which the trials run.

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 #: Length over which the walk believes strokes more than the head, as a part of the image's extent: with the first
 #: strokes, and by how much it shrinks as the head learns from more of them.
-LENGTH, SHRINKS = 0.8, 0.85
+LENGTH, SHRINKS = 0.5, 0.47
 #: Share of the present label in what the walk is pulled to, far from fresh strokes, once the user has seen it often.
-PRESENT_SHARE = 0.75
+PRESENT_SHARE = 0.5
 #: Distance from fresh strokes at which most of it is reached, as a part of the image's extent.
 FRESH_LENGTH = 0.15
 #: Pull to a label that the user or another program decided, far from fresh strokes.

@@ -89,14 +89,14 @@ def learn_and_sift(
         sampler = VoxelSampler(state.grid.positions(seeds.voxels[rows]).T, state.grid.shape, field.device)
         probability = sampler(field[..., None])[:, 0].sigmoid().cpu().numpy()
         drawn = seeds.voxels[:n_strokes][seeds.labels[:n_strokes] == label]
-        believed[rows] = probability >= _needed(seeds.voxels[rows], drawn, state)
+        believed[rows] = probability >= needed_probability(seeds.voxels[rows], drawn, state)
     if len(seeds.labels) == n_strokes:
         return seeds, log_odds
     sifted = Seeds(seeds.voxels[believed], seeds.labels[believed], seeds.warnings)
     return sifted, learned(sifted)
 
 
-def _needed(voxels: np.ndarray, strokes: np.ndarray, state: NetworkState) -> np.ndarray:
+def needed_probability(voxels: np.ndarray, strokes: np.ndarray, state: NetworkState) -> np.ndarray:
     """(N,) probability that grown voxels (N, 3) need: the farther from their class's strokes (S, 3), the more."""
     spacing = np.array(state.frame.spacing)
     distance, _ = cKDTree(strokes * spacing).query(voxels * spacing)

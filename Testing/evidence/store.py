@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,15 @@ def _version(method: Method) -> str:
     return f"{PROTOCOL}/{method.version}"
 
 
-def source_version(*folders: Path) -> str:
-    """A hash of all Python sources below folders: results of our own method belong to one state of the library."""
+def source_version(folder: Path, without: Sequence[str] = ()) -> str:
+    """A hash of all Python sources below a folder: results of our own method belong to one state of the library.
+
+    Args:
+        without: subfolders that decide no result.
+    """
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder)
+        if name.parts[0] not in without:
+            digest.update(name.as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]

@@ -62,7 +62,7 @@ def test_the_console_script_exists(project):
 
 def test_the_extras_are_those_promised(project, readme):
     extras = set(project["project"]["optional-dependencies"])
-    assert extras == {"nnunet", "monai", "batch", "bench", "slicer-test", "dev"}
+    assert extras == {"nnunet", "monai", "batch", "bench", "evidence", "slicer-test", "dev"}
     assert all(f"`{extra}`" in readme for extra in extras)
 
 

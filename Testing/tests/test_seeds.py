@@ -16,14 +16,17 @@ from Testing.tests.session_examples import EMPTY, IN_LIVER, IN_SPLEEN, a_backbon
 NONE = np.zeros(SHAPE, dtype=bool)
 
 
-def seeds_of(*strokes, blocked=NONE, **settings):
+def seeds_of(*strokes, blocked=NONE, missing=(), missing_distance_mm=0.0, **settings):
     voxels = np.concatenate([v for v, _ in strokes])
     wanted = np.concatenate([np.full(len(v), label, np.int64) for v, label in strokes])
     count = np.zeros(len(wanted), np.int64)
     strokes = RoundInput(voxels, wanted, count, count > 0)
     settings = RefineSettings(**{"threshold": 20.0, "max_distance_mm": 60.0, **settings})
     frame = ImageFrame(scan(), a_backbone())
-    return strokes, make_seeds(strokes, frame, blocked, 3, settings, lambda n: f"class {n}", never_cancel)
+    named = lambda n: f"class {n}"  # noqa: E731
+    return strokes, make_seeds(
+        strokes, frame, blocked, 3, settings, named, never_cancel, missing, missing_distance_mm
+    )  # fmt: skip
 
 
 def grown_map(seeds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,6 +10,7 @@ import numpy as np
 
 import InteractiveRefineLib
 from InteractiveRefineLib.backbone import load_backbone
+from InteractiveRefineLib.backbone.strokes_only import strokes_only
 from InteractiveRefineLib.constraints import Constraints
 from InteractiveRefineLib.decoding.decode import Decoder
 from InteractiveRefineLib.segmentation import BACKGROUND_STROKE
@@ -17,6 +19,13 @@ from InteractiveRefineLib.settings import RefineSettings
 from Testing.evidence.case import Case
 from Testing.evidence.method import Drawn, Method
 from Testing.evidence.store import source_version
+
+#: What decides results; how they are asked for and carried does not.
+_LIBRARY = source_version(Path(InteractiveRefineLib.__file__).parent, without=("batch", "cli", "worker"))
+
+
+def _has_network(case: Case) -> bool:
+    return case.backbone is not None
 
 
 class SessionWithoutWalker(RefineSession):
@@ -29,7 +38,8 @@ class SessionWithoutWalker(RefineSession):
 
 class _Ours:
     def __init__(self, case: Case, settings: RefineSettings, kind: type[RefineSession]) -> None:
-        backbone = load_backbone(case.backbone)
+        channels = tuple(f"channel {number + 1}" for number in range(len(case.image.channels)))
+        backbone = load_backbone(case.backbone) if case.backbone else strokes_only(channels)
         self._session = kind(case.image, backbone, settings, new_classes=case.added)
         self._constraints = Constraints(case.image.geometry)
 
@@ -44,20 +54,22 @@ class _Ours:
         return self._session.refine(self._constraints).labels
 
 
-def method(name: str, settings: RefineSettings, cites: str = "", kind: type[RefineSession] = RefineSession) -> Method:
+def method(
+    name: str,
+    settings: RefineSettings,
+    cites: str = "",
+    kind: type[RefineSession] = RefineSession,
+    suits: Callable[[Case], bool] = _has_network,
+) -> Method:
     """The product with other settings, or with a part left out, as a method of the evidence."""
 
     def begin(case: Case) -> _Ours:
         return _Ours(case, settings, kind)
 
-    version = source_version(Path(InteractiveRefineLib.__file__).parent) + repr(settings)
+    version = _LIBRARY + repr(settings)
     if kind is not RefineSession:
         version += kind.__name__
-    return Method(name, begin, suits=_has_network, version=version, cites=cites)
-
-
-def _has_network(case: Case) -> bool:
-    return case.backbone is not None
+    return Method(name, begin, suits=suits, version=version, cites=cites)
 
 
 def _ablation(what: str, cites: str = "", kind: type[RefineSession] = RefineSession, **settings) -> Method:
@@ -78,6 +90,6 @@ ABLATIONS = (
 METHODS = (
     method("Algorithm 1 as printed", RefineSettings(update="paper"), "Sambaturu et al., MICCAI 2021"),
     method("cross-entropy tuning", RefineSettings(update="cross-entropy"), "Algorithm 1 with the loss it means"),
-    method("ours", RefineSettings(), "this program's defaults"),
+    method("ours", RefineSettings(), "this program's defaults", suits=lambda case: True),
     *ABLATIONS,
 )

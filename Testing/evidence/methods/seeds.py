@@ -37,8 +37,8 @@ def seeds_of(case: Case, drawn: Drawn) -> np.ndarray:
     Chosen on the half "tune" (random walker and Grow from seeds, mean Dice of rounds 1 to 5 over all data sets with a
     network). Peeled 2: .745 and .749; 1: .736 and .738; 3: .738 and .749, but .03 less on own errors. Leash .04 lost
     .04, .1 lost .07 on own errors. Believing the start wherever no stroke is near lost .01 to .02. For a class that
-    the start lacks, a leash of .1 instead of .06 brought .07, .15 no more. From scratch (Grow from seeds), far = 0.2:
-    .731; 0.15: .734; 0.3: .725; the frame alone: .698.
+    the start lacks, a leash of .1 instead of .06 brought .07, .15 about the same. From scratch (Grow from seeds), far
+    = 0.2: .731; 0.15: .734; 0.3: .725; the frame alone: .698. All on one or two cases a group.
     """
     seeds = np.full(case.start.shape, -1, dtype=np.int16)
     diagonal = float(np.linalg.norm(np.array(case.start.shape) * case.spacing))
