@@ -21,6 +21,7 @@ from .report import round_result
 from .resolution import ResolvedConstraints
 from .result import RefinementResult
 from .round_input import CalledLabels, RoundInput, round_input
+from .scratch.elsewhere import SENTENCE, network_is_elsewhere
 from .seeds import Seeds
 from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
@@ -198,7 +199,7 @@ class RefineSession:
             none, seeds = np.empty((0, 3), dtype=np.int64), Seeds(strokes.voxels, strokes.wanted)
             return self._result(self._present.labels, none, resolved, strokes, seeds, None, [], warnings, stages)
 
-        if self._table.n_known == 1:  # no network helps
+        if self._table.n_known == 1 or self._is_elsewhere(state, strokes, warnings, should_cancel):  # no network helps
             seeds, outcome, reaches = Seeds(strokes.voxels, strokes.wanted), None, []
             with stages("decoding") as progress:
                 labels = state.propagation.labels(
@@ -220,6 +221,16 @@ class RefineSession:
         self._present.accept(labels, result.labels, called, changed)
         self._warnings = []
         return result
+
+    def _is_elsewhere(
+        self, state: NetworkState, strokes: RoundInput, warnings: list[str], should_cancel: ShouldCancel
+    ) -> bool:
+        """Whether the network's answer must be left out in this image; the user is told."""
+        if self.settings.update != "protected" or self.settings.reach != "automatic":
+            return False
+        found = network_is_elsewhere(state, strokes, self._table.n_known, self.settings.seed, should_cancel)
+        warnings += [SENTENCE] if found else []
+        return found
 
     def _prepare(self, progress: Progress, should_cancel: ShouldCancel) -> NetworkState:
         """Run the network unless it ran before, and make what was set from outside the present segmentation."""

@@ -70,9 +70,9 @@ class Doubt:
         order = torch.as_tensor(by_class, device=initial.device)
         counts = np.bincount(labels.reshape(-1), minlength=initial.shape[0]).tolist()
         medians = [float(m.median()) if m.numel() else 0.0 for m in lead[order].split(counts)]
-        self._reference = medians[0] if medians[0] > 0 else max(max(medians), 1e-6)
+        self.reference = medians[0] if medians[0] > 0 else max(max(medians), 1e-6)
         #: per label, 0 (the network is certain) to 1 (in the dark, or the class is absent)
-        self.of_class = [float(np.clip(1 - m / self._reference, 0, 1) ** 2) for m in medians]
+        self.of_class = [float(np.clip(1 - m / self.reference, 0, 1) ** 2) for m in medians]
         self._trusted: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def knows(self, label: int) -> bool:
@@ -112,7 +112,7 @@ class Doubt:
 
     def of_voxels(self, label: int) -> np.ndarray:
         """(*grid shape) float32, 1 where the network is undecided about `label`, 0 where it is certain."""
-        lead = (self._largest - self._initial[label]).div_(self._reference).div_(VOXEL_DOUBT)
+        lead = (self._largest - self._initial[label]).div_(self.reference).div_(VOXEL_DOUBT)
         return lead.square_().mul_(-0.5).exp_().cpu().numpy()
 
 
