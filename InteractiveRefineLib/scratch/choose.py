@@ -50,6 +50,7 @@ def best_factor(
     Raises:
         Cancelled.
     """
+    look = look.listening_to(voxels, classes)
     nodes, of_node = look.marked(voxels, classes, n_classes)
     strokes = _strokes(nodes, of_node, n_classes, look.grid.shape)
     score, count = np.zeros(len(FACTORS)), 0
@@ -107,7 +108,7 @@ def _scores(
     scores = []
     for factor in FACTORS:
         pull = prior.new_full(look.grid.shape, pull_of(factor * length, look.grid.shape, look.spacing))
-        solved = walked(look.intensities, look.spacing, prior, fixed, pull, should_cancel)
+        solved = walked(look.intensities, look.spacing, prior, fixed, pull, look.channel_weights, should_cancel)
         logs = solved.flatten(1).clamp(_UNLIKELY, 1.0).log().cpu().numpy()
         scores.append(sum(float(logs[classes[s[0]], nodes[s]].mean()) for s in held_out))
     return np.array(scores)

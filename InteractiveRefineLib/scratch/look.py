@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .channels import channel_weights
 from .features import equalized, filter_bank
 from .head import embedded
 from .working_grid import averaged, node_spacing, nodes_of, working_grid
@@ -27,6 +29,7 @@ class Look:
         grid: where the nodes lie.
         spacing: of the nodes in mm.
         intensities: (C, *grid) float32.
+        channel_weights: (C,) float32, how much each channel counts.
         points: (N, F) what the head compares, of all nodes.
     """
 
@@ -35,7 +38,28 @@ class Look:
         self.spacing = node_spacing(self.grid, frame.spacing)
         means = averaged(frame.image, self.grid, device).cpu().numpy()
         self.intensities = torch.as_tensor(np.stack([equalized(channel) for channel in means]), device=device)
+        self.channel_weights = torch.ones(len(self.intensities), device=device)
         self.points = embedded(filter_bank(self.intensities, self.spacing), self.spacing)
+
+    def listening_to(self, voxels: np.ndarray, classes: np.ndarray) -> Look:
+        """The same look, in which channels count as much as they tell these strokes apart.
+
+        Args:
+            voxels: (S, 3) image voxels with a stroke.
+            classes: (S,) their classes, 0 = background.
+        """
+        count = len(self.intensities)
+        if count == 1:
+            return self
+        nodes = np.ravel_multi_index(tuple(nodes_of(self.grid, voxels).T), self.grid.shape)
+        weights = channel_weights(self.intensities.flatten(1).cpu().numpy(), nodes, classes)
+        other = copy(self)
+        other.channel_weights = torch.as_tensor(weights, dtype=torch.float32, device=self.points.device)
+        # The filter bank lists channel after channel, each with as many features; the place comes last.
+        each = (self.points.shape[1] - 3) // count
+        factors = other.channel_weights.sqrt().repeat_interleave(each)
+        other.points = self.points * torch.cat([factors, factors.new_ones(3)])
+        return other
 
     def marked(
         self, voxels: np.ndarray, classes: np.ndarray, n_classes: int, fresh: np.ndarray | None = None

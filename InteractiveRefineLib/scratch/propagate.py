@@ -82,8 +82,9 @@ class StrokePropagation:
         if not round_.pairs:
             return present.labels.copy()
         n_classes, drawn = len(round_.walking), round_.drawn()
+        look = look.listening_to(*drawn)
         marked, classes = look.marked(*drawn, n_classes, round_.fresh)
-        prior = self._head(round_, marked, classes, seed, should_cancel)
+        prior = self._head(look, round_, marked, classes, seed, should_cancel)
         progress(1, 2, "Following the strokes")
         length = LENGTH - SHRINKS * round_.seen
         length *= best_factor(self._coarse, *drawn, n_classes, length, seed, should_cancel)
@@ -97,7 +98,7 @@ class StrokePropagation:
         given.reshape(-1)[marked] = classes
         fixed = self._on_device(given >= 0)
         prior[:, fixed] = F.one_hot(self._on_device(given[given >= 0]), n_classes).T.float()
-        solved = walked(look.intensities, look.spacing, prior, fixed, pull, should_cancel)
+        solved = walked(look.intensities, look.spacing, prior, fixed, pull, look.channel_weights, should_cancel)
         sure = np.where(round_.decided, round_.rows[round_.present], 0)
         sure.reshape(-1)[marked] = classes
         solved = without_loose_parts(solved, sure)
@@ -107,17 +108,23 @@ class StrokePropagation:
         return torch.as_tensor(array, device=self._device)
 
     def _head(
-        self, round_: _Round, marked: np.ndarray, classes: np.ndarray, seed: int, should_cancel: ShouldCancel
+        self,
+        look: Look,
+        round_: _Round,
+        marked: np.ndarray,
+        classes: np.ndarray,
+        seed: int,
+        should_cancel: ShouldCancel,
     ) -> torch.Tensor:
         """(classes, *grid) what the head says."""
         unmarked = np.flatnonzero((round_.rows[round_.present] == 0) & ~round_.blocked)
         unmarked = np.setdiff1d(unmarked, marked, assume_unique=True)
         examples, labels = round_.decided_nodes(marked, seed)
         head = StrokeHead.fit(
-            self._look.points, np.concatenate([marked, examples]), np.concatenate([classes, labels]),
+            look.points, np.concatenate([marked, examples]), np.concatenate([classes, labels]),
             len(round_.walking), unmarked, seed,
         )  # fmt: skip
-        return head.probabilities(self._look.points, should_cancel).view(-1, *self._look.grid.shape)
+        return head.probabilities(look.points, should_cancel).view(-1, *look.grid.shape)
 
     def _at_image(
         self, solved: torch.Tensor, round_: _Round, labels: np.ndarray, should_cancel: ShouldCancel

@@ -20,6 +20,7 @@ def walked(
     prior: torch.Tensor,
     fixed: torch.Tensor,
     pull: torch.Tensor,
+    channel_weights: torch.Tensor,
     should_cancel: ShouldCancel = never_cancel,
 ) -> torch.Tensor:
     """Probabilities (classes, *grid) of the walk.
@@ -30,9 +31,9 @@ def walked(
         prior: (classes, *grid) what the walk is pulled to; at fixed nodes what it gives.
         fixed: (*grid) bool.
         pull: (*grid) how strongly, see `pull_of`.
+        channel_weights: (C,) of mean one, see `channels.channel_weights`.
     """
-    weights = torch.ones(len(intensities), device=prior.device)
-    problem = WalkerProblem(intensities, weights, prior[:-1], pull, fixed, spacing, beta=BETA)
+    problem = WalkerProblem(intensities, channel_weights, prior[:-1], pull, fixed, spacing, beta=BETA)
     solved = solve_walker(problem, should_cancel=should_cancel)
     return torch.cat([solved, 1 - solved.sum(dim=0, keepdim=True)])
 

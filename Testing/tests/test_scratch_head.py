@@ -84,7 +84,7 @@ class TestWalk:
         scan = torch.zeros(1, 1, 1, 12)
         scan[..., step_at:] = 1.0
         given = torch.as_tensor(fixed, dtype=torch.bool).view(1, 1, 12)
-        return walked(scan, self.SPACING, prior, given, torch.full((1, 1, 12), held + 0.1))[:, 0, 0]
+        return walked(scan, self.SPACING, prior, given, torch.full((1, 1, 12), held + 0.1), torch.ones(1))[:, 0, 0]
 
     def prior(self, *objects):
         out = torch.zeros(2, 1, 1, 12)

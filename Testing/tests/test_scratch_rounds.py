@@ -107,6 +107,15 @@ class TestOrgans:
             assert dice(found[-1], 1) > 0.4 and dice(found[-1], 2) > 0.4  # after a single round
         assert np.mean(found[0] != found[1]) < 1e-3
 
+    def test_a_channel_that_shows_nothing_takes_little_away(self):
+        found = []
+        for channels in (1, 2):
+            noise = np.random.default_rng(1).normal(0, 3, truth().shape)
+            shown = np.stack([scan().array, noise.astype(np.float32)])[:channels]
+            session = a_session(Volume(shown, LPS, "noisy"), channels=("CT", "noise")[:channels])
+            found.append(dice(session.refine(usual(session)).labels, 2))
+        assert found[1] > found[0] - 0.05
+
     def test_a_picture_of_a_single_slice_works_as_well(self):
         session = a_session(Volume(np.ascontiguousarray(scan().array[8:9]), LPS, "slice"))
         strokes = [(voxels * [0, 1, 1], label) for voxels, label in
@@ -230,7 +239,7 @@ class TestHoldingOut:
         )
         tried = []
 
-        def pretend(intensities, spacing, prior, fixed, pull, should_cancel):
+        def pretend(intensities, spacing, prior, fixed, pull, channel_weights, should_cancel):
             tried.append(float(pull.flatten()[0]) ** -0.5)
             right = sure if tried[-1] == pytest.approx(usual * right_at, rel=1e-4) else 0.5
             out = torch.full((2, *look.grid.shape), 1 - right)
