@@ -58,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls", nargs=3, metavar=("CA", "CERT", "KEY"), help="certificate files, for a scheduler at tls://"
     )
     group.add_argument(
-        "--resources", nargs="+", default=[], metavar="NAME=N", help="what a case needs of a worker, such as GPU=1"
+        "--resources",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=N",
+        help="what a case needs of a worker, such as GPU=1",
     )
     group.add_argument(
         "--retries", type=int, default=3, metavar="N", help="how often a case is given to another worker (3)"

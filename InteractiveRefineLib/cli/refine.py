@@ -64,10 +64,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the segmentation as it is now, edited by hand or made by any program; without it, the network's own",
     )
     state.add_argument(
-        "--lock", nargs="+", default=[], metavar="NAME", help="structures that must neither gain nor lose a voxel"
+        "--lock",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="structures that must neither gain nor lose a voxel",
     )
     state.add_argument(
-        "--add-class", nargs="+", default=[], metavar="NAME", help="new structures, which the network does not know"
+        "--add-class",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="new structures, which the network does not know",
     )
     parser.add_argument(
         "--worker",

@@ -114,6 +114,20 @@ def test_a_locked_class_keeps_every_voxel(refine_in, folder):
     assert np.array_equal(out.labels == spleen, truth() == SPLEEN.label)
 
 
+def test_locks_and_new_classes_may_be_named_one_by_one_and_none_is_forgotten(refine_in, folder):
+    write_labels(folder / "current.seg.nrrd", truth(), segments=[LIVER, SPLEEN])
+    strokes = np.zeros(SHAPE, dtype=np.uint16)
+    strokes[8, 2, 10:16] = 255
+    strokes[8, 4, 10:16] = 4
+    write_labels(folder / "few.nrrd", strokes)
+    options = ("--lock", "spleen", "--lock", "liver", "--add-class", "cyst", "--add-class", "stone")
+    assert refine_in("--current", "current.seg.nrrd", *options, scribbles="few.nrrd") == 0
+    out = read_segmentation(folder / "out.seg.nrrd")
+    for name, label in (("spleen", SPLEEN.label), ("liver", LIVER.label)):
+        assert np.array_equal(out.labels == out.segment_named(name).label, truth() == label)
+    assert (out.labels == out.segment_named("stone").label).any()
+
+
 def test_a_new_class_grows_from_its_strokes(refine_in, folder):
     drawn = np.zeros(SHAPE, dtype=np.uint16)
     drawn[8, 10:16, 24], drawn[8, 2, 10:16] = 3, 255
