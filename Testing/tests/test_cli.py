@@ -118,7 +118,7 @@ def test_locks_and_new_classes_may_be_named_one_by_one_and_none_is_forgotten(ref
     write_labels(folder / "current.seg.nrrd", truth(), segments=[LIVER, SPLEEN])
     strokes = np.zeros(SHAPE, dtype=np.uint16)
     strokes[8, 2, 10:16] = 255
-    strokes[8, 4, 10:16] = 4
+    strokes[8, 0, 10:16] = 4
     write_labels(folder / "few.nrrd", strokes)
     options = ("--lock", "spleen", "--lock", "liver", "--add-class", "cyst", "--add-class", "stone")
     assert refine_in("--current", "current.seg.nrrd", *options, scribbles="few.nrrd") == 0
