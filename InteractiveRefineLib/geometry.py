@@ -114,6 +114,12 @@ def box_around(voxels: np.ndarray) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b) + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0)))
 
 
+def extent_mm(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
+    """Geometric mean of an image's sides in mm, without those of a single voxel."""
+    sides = [n * s for n, s in zip(shape, spacing) if n > 1] or list(spacing)
+    return float(np.exp(np.mean(np.log(sides))))
+
+
 def padded_box(
     box: tuple[slice, ...], margin_mm: float, spacing_kji: tuple[float, ...], shape: tuple[int, ...]
 ) -> tuple[slice, ...]:

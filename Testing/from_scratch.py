@@ -15,14 +15,13 @@ import numpy as np
 
 from InteractiveRefineLib.backbone.strokes_only import strokes_only
 from InteractiveRefineLib.constraints import Constraints
-from InteractiveRefineLib.image_io import read_volume
 from InteractiveRefineLib.metrics import dice_per_class
 from InteractiveRefineLib.robot import robot_strokes
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import RefineSettings
 from InteractiveRefineLib.volume import Volume
-from Testing.real_data import chaos_ct, hippocampus, hippocampus_cases, require_data, right_kidney_reference
-from Testing.small_cases import tumor
+from Testing.real_data import chaos_ct, hippocampus, hippocampus_cases, right_kidney_reference
+from Testing.small_cases import abdomen_mr, tumor
 
 #: An image, its true labels (K, J, I), and the names of the classes 1, 2, ...
 Case = tuple[Volume, np.ndarray, tuple[str, ...]]
@@ -48,9 +47,7 @@ def _hippocampus(case: str) -> Case:
 
 
 def _mr(case: str) -> Case:
-    folder = require_data() / "chaos_mr_t2"
-    labels = read_volume(folder / f"label_{case}.nii.gz").array.astype(np.uint16)
-    return read_volume(folder / f"image_{case}.nii.gz"), labels, ("liver", "right kidney", "left kidney", "spleen")
+    return *abdomen_mr(case), ("liver", "right kidney", "left kidney", "spleen")
 
 
 def _flair(case: str) -> Case:

@@ -9,6 +9,7 @@ import torch
 
 from ..backbone.grid import Box, NetworkGrid, most_likely
 from ..backbone.sampling import VoxelSampler, sample_product
+from ..geometry import extent_mm
 
 #: By how many logits a label that an earlier round accepted leads the network's initial answer: enough to stay,
 #: little enough to be corrected by later strokes.
@@ -46,8 +47,7 @@ class Distances:
 
         On crops of about 40 mm, 5, 4 and 8 mm were as good as longer ones and did a quarter of the far damage.
         """
-        sides = [n * s for n, s in zip(shape, spacing) if n > 1]
-        extent = float(np.exp(np.mean(np.log(sides))))
+        extent = extent_mm(shape, spacing)
         return cls(min(20.0, 0.12 * extent), min(12.0, 0.1 * extent), min(24.0, 0.2 * extent))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .windows import Box, Window
+from ..backbone.grid import Box
+from .windows import Window
 
 
 class Blend:

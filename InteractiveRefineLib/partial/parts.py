@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..backbone.grid import Box
 from .local import LocalTape, NearVoxels, is_close
 from .merging import Blend
 from .store import AnyTape, TapeStore
-from .windows import Box
 
 log = logging.getLogger(__name__)
 

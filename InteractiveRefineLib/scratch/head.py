@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..geometry import extent_mm
 from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
-from .working_grid import extent_mm
 
 #: Root mean square difference of features, in their spreads, at which two voxels hardly resemble each other.
 FEATURE_LENGTH = 0.25

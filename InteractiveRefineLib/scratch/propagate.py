@@ -14,14 +14,14 @@ from ..backbone.grid import Box, NetworkGrid, most_likely
 from ..backbone.sampling import sample_product
 from ..decoding.accept import accept_changes, allowed_pairs
 from ..decoding.blend import slabs
-from ..geometry import box_of
+from ..geometry import box_of, extent_mm
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from ..resolution import is_any_of
 from .choose import TRIAL_NODES, best_factor
 from .head import StrokeHead
 from .look import Look
 from .walk import pull_of, walked, without_loose_parts
-from .working_grid import MOST_NODES, at_nodes, extent_mm, nodes_of
+from .working_grid import MOST_NODES, at_nodes, nodes_of
 
 if TYPE_CHECKING:
     from ..image_state import ImageFrame

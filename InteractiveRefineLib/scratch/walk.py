@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 
 from ..decoding.walker import WalkerProblem, solve_walker
+from ..geometry import extent_mm
 from ..progress import ShouldCancel, never_cancel
-from .working_grid import extent_mm
 
 #: How sharply differences of intensity stop the walk.
 BETA = 3.0

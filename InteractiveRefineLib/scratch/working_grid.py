@@ -38,12 +38,6 @@ def node_spacing(grid: NetworkGrid, spacing: tuple[float, ...]) -> tuple[float, 
     return tuple(s * n / m for s, n, m in zip(spacing, grid.image_shape, grid.shape))
 
 
-def extent_mm(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
-    """Geometric mean of an image's sides in mm, without those of a single voxel."""
-    sides = [n * s for n, s in zip(shape, spacing) if n > 1] or list(spacing)
-    return float(np.exp(np.mean(np.log(sides))))
-
-
 def nodes_of(grid: NetworkGrid, voxels: np.ndarray) -> np.ndarray:
     """(N, 3) int64, the node in whose cell each image voxel (N, 3) lies."""
     shape = np.array(grid.shape)

@@ -10,7 +10,7 @@ from ..image_state import NetworkState
 from ..present import PresentLabels
 from ..round_input import RoundInput
 from ..seeds import Seeds
-from .new_class import needed_probability
+from .sift import sifted
 
 
 def first_strokes_of_missing(
@@ -44,13 +44,8 @@ def without_unrecognized(
         n_strokes: the first so many seeds are strokes, which always stay.
         tuned: (C, *grid shape) logits of the tuned network.
     """
-    kept = np.ones(len(seeds.labels), dtype=bool)
-    for label in classes:
-        rows = n_strokes + np.flatnonzero(seeds.labels[n_strokes:] == label)
-        if not len(rows):
-            continue
-        sampler = VoxelSampler(state.grid.positions(seeds.voxels[rows]).T, state.grid.shape, tuned.device)
-        probability = sampler(tuned.detach().movedim(0, -1)).softmax(dim=-1)[:, label].cpu().numpy()
-        drawn = seeds.voxels[:n_strokes][seeds.labels[:n_strokes] == label]
-        kept[rows] = probability >= needed_probability(seeds.voxels[rows], drawn, state)
-    return Seeds(seeds.voxels[kept], seeds.labels[kept], seeds.warnings)
+
+    def probability(label: int, at: VoxelSampler) -> torch.Tensor:
+        return at(tuned.detach().movedim(0, -1)).softmax(dim=-1)[:, label]
+
+    return sifted(seeds, n_strokes, classes, probability, state)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from ..backbone.sampling import VoxelSampler
 from ..class_table import ClassTable
@@ -15,13 +14,12 @@ from ..partial.grown import GrownPart
 from ..seeds import Seeds
 from ..settings import RefineSettings
 from .anchors import choose_anchors
+from .sift import sifted
 
 #: Pull of the weights to zero, against 1 for all voxels together: one stroke is little to be certain from.
 RIDGE = 1e-2
 #: Share of the strokes of other classes; half of everything are voxels of the class itself.
 STROKES_OF_OTHERS = 0.25
-#: Probability from which a voxel that grew beside a stroke is believed to be its class; farther away, more is needed.
-RECOGNIZED = 0.2
 #: Voxels of a class that are looked at, at most; neighbors say the same.
 _MOST = 10_000
 _STEPS, _LONGEST_STEP = 20, 5.0
@@ -81,26 +79,14 @@ def learn_and_sift(
         return {label: field for label, field in zip(new, fields) if (some.labels == label).any()}
 
     log_odds = learned(Seeds(seeds.voxels[:n_strokes], seeds.labels[:n_strokes]))
-    believed = np.ones(len(seeds.labels), dtype=bool)
-    for label, field in log_odds.items():
-        rows = n_strokes + np.flatnonzero(seeds.labels[n_strokes:] == label)
-        if not len(rows):
-            continue
-        sampler = VoxelSampler(state.grid.positions(seeds.voxels[rows]).T, state.grid.shape, field.device)
-        probability = sampler(field[..., None])[:, 0].sigmoid().cpu().numpy()
-        drawn = seeds.voxels[:n_strokes][seeds.labels[:n_strokes] == label]
-        believed[rows] = probability >= needed_probability(seeds.voxels[rows], drawn, state)
     if len(seeds.labels) == n_strokes:
         return seeds, log_odds
-    sifted = Seeds(seeds.voxels[believed], seeds.labels[believed], seeds.warnings)
-    return sifted, learned(sifted)
 
+    def probability(label: int, at: VoxelSampler) -> torch.Tensor:
+        return at(log_odds[label][..., None])[:, 0].sigmoid()
 
-def needed_probability(voxels: np.ndarray, strokes: np.ndarray, state: NetworkState) -> np.ndarray:
-    """(N,) probability that grown voxels (N, 3) need: the farther from their class's strokes (S, 3), the more."""
-    spacing = np.array(state.frame.spacing)
-    distance, _ = cKDTree(strokes * spacing).query(voxels * spacing)
-    return 1 - (1 - RECOGNIZED) * np.exp(-0.5 * (distance / state.lengths.blend_sigma) ** 2)
+    left = sifted(seeds, n_strokes, log_odds, probability, state)
+    return left, learned(left)
 
 
 def _channel_values(

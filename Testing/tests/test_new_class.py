@@ -96,7 +96,7 @@ class TestLearning:
         assert seeds.voxels.tolist() == [*organ.tolist(), *odd.tolist(), *EMPTY.tolist(), grew[0].tolist()]
 
     def test_the_farther_from_a_stroke_the_more_likely_a_grown_voxel_must_be(self):
-        from InteractiveRefineLib.tuning.new_class import RECOGNIZED, needed_probability
+        from InteractiveRefineLib.tuning.sift import RECOGNIZED, needed_probability
 
         state = self.state()
         voxels = np.array([[8, 12, 14], [8, 12, 16], [8, 20, 16], [15, 23, 31]])

@@ -5,11 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib.geometry import extent_mm  # noqa: E402
 from InteractiveRefineLib.progress import Cancelled  # noqa: E402
 from InteractiveRefineLib.scratch import head as heads  # noqa: E402
 from InteractiveRefineLib.scratch.head import StrokeHead, embedded, similarity  # noqa: E402
 from InteractiveRefineLib.scratch.walk import pull_of, walked, without_loose_parts  # noqa: E402
-from InteractiveRefineLib.scratch.working_grid import extent_mm  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
