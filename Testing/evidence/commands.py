@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from Testing.evidence.case import Spot
 from Testing.evidence.cases import read_case, spots
 from Testing.evidence.experiments import EXPERIMENTS, SPECIAL
 from Testing.evidence.full_ct import play_full_ct
+from Testing.evidence.jobs import available, play_all
 from Testing.evidence.methods import METHODS
 from Testing.evidence.networks import Networks
 from Testing.evidence.robot_user import RobotUser
@@ -20,14 +19,6 @@ from Testing.evidence.store import Store
 from Testing.evidence.summary import DATASETS, OURS, best_baseline, of_group, usual
 
 DEFAULT_REPORT = Path("Docs/evidence")
-#: What the cases of a data set may need.
-NETWORKS_OF = {
-    "hippocampus": ("hippocampus-full", "hippocampus-weak", "hippocampus-miss"),
-    "abdomen CT": ("abdomen", "abdomen-without-liver"),
-    "abdomen MR": ("abdomen-mr",),
-    "brain tumor": ("tumor",),
-    "nuclei": ("nuclei", "nuclei-strokes", "nuclei-extremes"),
-}
 
 
 def add_commands(commands: argparse._SubParsersAction, default_output: Path) -> None:
@@ -58,46 +49,29 @@ def add_commands(commands: argparse._SubParsersAction, default_output: Path) -> 
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Everything the asked experiments need; a result that two of them share is computed once."""
-    from Testing.evidence.run import one
-
     names = [*EXPERIMENTS, *SPECIAL] if "all" in options.names else list(dict.fromkeys(options.names))
     networks, store = Networks(options.output / "networks"), Store(options.output / "results", options.keep_old)
     networks.folder.mkdir(parents=True, exist_ok=True)
-    available = []
-    for name, method in METHODS.items():
-        if method.missing:
-            _say(f"SKIPPED {method.missing}")
-        else:
-            available.append(name)
+    playable = available(METHODS, say)
     # One job for every case and robot: a case is read once for all its methods.
     jobs: dict[tuple, list[str]] = {}
     half = None if options.half == "both" else options.half
     known_spots = [s for s in spots(networks) if not options.datasets or s.dataset in options.datasets]
     for name in names:
         if name in EXPERIMENTS:
-            for choices, methods in EXPERIMENTS[name].plays(available):
+            for choices, methods in EXPERIMENTS[name].plays(playable):
                 for spot in EXPERIMENTS[name].choose(known_spots, half, options.cases):
                     wanted = jobs.setdefault((spot, RobotUser(**choices)), [])
                     wanted += [m for m in methods if m not in wanted]
-    for network in sorted({name for spot, _ in jobs for name in NETWORKS_OF.get(spot.dataset, ())}):
-        networks.get(network)  # here, once: two cases at a time would train the same network twice
-    failed = False
-    # spawn: a process with torch's threads must not be forked.
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        asked = [
-            pool.submit(one, spot, methods, robot, options.output, options.rounds, options.keep_old)
-            for (spot, robot), methods in jobs.items()
-        ]
-        for done in as_completed(asked):
-            for line in done.result():
-                failed |= line.startswith("FAILED")
-                _say(line)
+    fine = play_all(
+        jobs, options.output, rounds=options.rounds, at_once=options.jobs, keep_old=options.keep_old, say=say
+    )
     if "full-ct" in names:
         for line in play_full_ct(store, networks, METHODS, options.rounds):
-            _say(line)
+            say(line)
     if "overlays" in names:
-        make_overlays(options.output, networks, current(store), _say)
-    return int(failed)
+        make_overlays(options.output, networks, current(store), say)
+    return int(not fine)
 
 
 def current(store: Store) -> list[dict]:
@@ -144,14 +118,15 @@ def write_the_report(options: argparse.Namespace) -> int:
     store = Store(options.results / "results", options.keep_old)
     everything, used = store.everything(), current(store)
     if not used:
-        _say(f"There are no results in {options.results}. Play some first: python -m Testing.evidence experiment all")
+        say(f"There are no results in {options.results}. Play some first: python -m Testing.evidence experiment all")
         return 2
     if len(used) < len(everything):
-        _say(f"{len(everything) - len(used)} results of older versions are left out; `experiment` plays them again.")
+        say(f"{len(everything) - len(used)} results of older versions are left out; `experiment` plays them again.")
     write_report(options.output, used, METHODS, options.results / "overlays", versions())
-    _say(f"Written to {options.output}, from {len(used)} results.")
+    say(f"Written to {options.output}, from {len(used)} results.")
     return 0
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the user at once, also through a pipe."""
     print(text, flush=True)

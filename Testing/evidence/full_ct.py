@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,7 @@ def as_json(spot: Spot, method: str, story: Story, others_at_start_ml: float) ->
     """One stored result; harm near the strokes is not measured there, so `harm_ml` is empty and far harm is apart."""
     organ, _ = CASES[story.case]
     return {
-        "dataset": spot.dataset,
-        "situation": spot.situation,
-        "name": spot.name,
-        "half": spot.half,
+        **asdict(spot),
         "method": method,
         "names": {"1": organ},
         "others_at_start_ml": round(others_at_start_ml, 3),

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from evidence_examples import played
 
 from InteractiveRefineLib.volume import Volume
-from Testing.evidence import commands, full_ct, overlays
+from Testing.evidence import commands, full_ct, jobs, overlays
 from Testing.evidence.case import Case, Spot
 from Testing.evidence.method import Method
 from Testing.evidence.overlays import COLORS
@@ -71,7 +71,7 @@ def test_every_data_set_names_the_networks_that_its_cases_use():
     from Testing.real_backbones import NETWORKS
     from Testing.train_small_nets import RECIPES
 
-    named = {name for names in commands.NETWORKS_OF.values() for name in names}
+    named = {name for names in jobs.NETWORKS_OF.values() for name in names}
     assert named <= {*NETWORKS, *RECIPES, *GUIDED, "abdomen-without-liver"}
 
 

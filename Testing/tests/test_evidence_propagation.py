@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from InteractiveRefineLib.volume import Volume
-from Testing.evidence import run
+from Testing.evidence import jobs, run
 from Testing.evidence.case import Case, Spot
 from Testing.evidence.method import Drawn, Method
 from Testing.evidence.methods import METHODS, geos, grow_cut, growing, walker, watershed
@@ -297,8 +297,8 @@ def test_the_command_says_what_is_missing_and_goes_on(monkeypatch, tmp_path, cap
         def submit(self, call, spot, methods, *rest):
             asked.append(methods)
 
-    monkeypatch.setattr(run, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(run, "as_completed", lambda asked: [])
+    monkeypatch.setattr(jobs, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(jobs, "as_completed", lambda asked: [])
     assert run.main(["run", "--methods", "far away", "painting", "--output", str(tmp_path)]) == 0
     assert "SKIPPED far away needs no_such_library, not installed here." in capsys.readouterr().out
     assert asked == [["painting"]]

@@ -6,6 +6,7 @@ import numpy as np
 
 from Testing.evidence.case import Case
 from Testing.evidence.method import Drawn
+from Testing.evidence.methods.graph_cut import places_of
 from Testing.evidence.methods.seeds import seeds_of
 
 
@@ -24,6 +25,22 @@ class Complaints:
         newest = drawn.rounds[-1]
         self._classes |= set(np.unique(newest[newest >= 0]).tolist()) | set(np.unique(labels[newest >= 0]).tolist())
         return sorted(self._classes)
+
+    def task(
+        self, case: Case, drawn: Drawn, labels: np.ndarray
+    ) -> tuple[list[int], np.ndarray, np.ndarray, np.ndarray]:
+        """What is to be cut in this round.
+
+        Returns:
+            the classes, see `listen`; where they are certain, see `fixed`; the present labels with all strokes
+            (K, J, I); and the places in the list of classes where every voxel begins, what is certain included.
+        """
+        classes = self.listen(drawn, labels)
+        fixed = self.fixed(case, drawn, labels, classes)
+        present = np.where(drawn.all >= 0, drawn.all, labels)
+        first = places_of(present, classes)
+        first[fixed != -1] = fixed[fixed != -1]
+        return classes, fixed, present, first
 
     def fixed(self, case: Case, drawn: Drawn, labels: np.ndarray, classes: list[int]) -> np.ndarray:
         """(K, J, I) int16: the place in `classes` where a class is certain, -1 elsewhere, -2 where others lie.

@@ -18,7 +18,7 @@ import numpy as np
 from Testing.evidence.case import Case
 from Testing.evidence.method import Drawn, Method
 from Testing.evidence.methods.complaints import Complaints
-from Testing.evidence.methods.graph_cut import Contrast, connected, least_energy, places_of, standardized
+from Testing.evidence.methods.graph_cut import Contrast, connected, least_energy, standardized
 from Testing.evidence.methods.intensities import scaled
 
 #: Gaussians of one class, as in GrabCut; fewer where a class has few voxels.
@@ -41,11 +41,7 @@ class _GrabCut3D:
 
     def refine(self, drawn: Drawn, labels: np.ndarray) -> np.ndarray:
         """Colors and cut in turns, beginning with the present labels."""
-        classes = self._complaints.listen(drawn, labels)
-        fixed = self._complaints.fixed(self._case, drawn, labels, classes)
-        present = np.where(drawn.all >= 0, drawn.all, labels)
-        first = places_of(present, classes)
-        first[fixed != -1] = fixed[fixed != -1]
+        classes, fixed, present, first = self._complaints.task(self._case, drawn, labels)
         places = first
         for _ in range(TURNS):
             mixtures = [self._colors(places == place) for place in range(len(classes))]

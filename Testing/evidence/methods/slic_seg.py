@@ -20,7 +20,7 @@ from scipy import ndimage
 from Testing.evidence.case import Case
 from Testing.evidence.method import Drawn, Method
 from Testing.evidence.methods.complaints import Complaints
-from Testing.evidence.methods.graph_cut import Contrast, connected, least_energy, places_of, standardized
+from Testing.evidence.methods.graph_cut import Contrast, connected, least_energy, standardized
 from Testing.evidence.methods.intensities import scaled
 
 #: Standard deviations of the Gaussian windows, in voxels of the finest axis.
@@ -46,11 +46,7 @@ class _SlicSeg:
 
     def refine(self, drawn: Drawn, labels: np.ndarray) -> np.ndarray:
         """Learn and cut."""
-        classes = self._complaints.listen(drawn, labels)
-        fixed = self._complaints.fixed(self._case, drawn, labels, classes)
-        present = np.where(drawn.all >= 0, drawn.all, labels)
-        before = places_of(present, classes)
-        before[fixed != -1] = fixed[fixed != -1]
+        classes, fixed, present, before = self._complaints.task(self._case, drawn, labels)
         forest = self._learned(fixed, drawn.all >= 0, before)
 
         def costs(mask: np.ndarray) -> np.ndarray:
