@@ -16,6 +16,7 @@ from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow
 from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
 from .orientation import AxisOrder
+from .outlines.follow import Outlines
 from .partial.prepare import prepare
 from .partial.store import CACHE_BYTES
 from .progress import Progress, ShouldCancel, never_cancel, no_progress
@@ -143,6 +144,11 @@ class NetworkState:
     def propagation(self) -> StrokePropagation:
         """What follows strokes where no network helps; computed when it is asked for first."""
         return StrokePropagation(self.frame, self.device)
+
+    @cached_property
+    def outlines(self) -> Outlines:
+        """What lets outlines follow the edges in the image; computed in the first round."""
+        return Outlines(self.frame, self.device)
 
     @property
     def has_features(self) -> bool:

@@ -74,7 +74,12 @@ def round_with_network(
             decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
             decoder.walk(should_cancel)
-    return decoder.labels, seeds, outcome, reaches, warnings
+            labels = decoder.labels
+            if settings.reach == "automatic":
+                labels = state.outlines.followed(
+                    labels, state.labels, present, strokes, locked, settings.seed, should_cancel
+                )
+    return labels, seeds, outcome, reaches, warnings
 
 
 def _tuned(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..present import PresentLabels
+    from ..round_input import RoundInput
 
 
 def allowed_pairs(called: np.ndarray, wanted: np.ndarray) -> set[tuple[int, int]]:
@@ -31,3 +36,23 @@ def accept_changes(
     for a, b in pairs:
         table[a, b] = a not in locked and b not in locked
     return np.where(table[before, proposed], proposed, before).astype(before.dtype)
+
+
+def fresh_strokes(present: PresentLabels, strokes: RoundInput) -> np.ndarray:
+    """(S,) bool, stroke voxels whose effect the user has not seen yet; all where there is nothing new."""
+    known = present.called.knows(strokes.voxels, present.labels.shape)
+    fresh = ~(known & (present.labels[tuple(strokes.voxels.T)] == strokes.wanted))
+    return fresh if fresh.any() else np.ones(len(fresh), dtype=bool)
+
+
+def pairs_of_round(strokes: RoundInput, fresh: np.ndarray, locked: Collection[int]) -> set[tuple[int, int]]:
+    """The allowed changes between classes that fresh strokes want or lie on, without locked ones.
+
+    Args:
+        strokes: of all rounds so far.
+        fresh: (S,) bool, see `fresh_strokes`.
+        locked: labels that neither gain nor lose a voxel.
+    """
+    touched = set(strokes.wanted[fresh].tolist()) | set(strokes.called[fresh].tolist())
+    touched -= set(locked)
+    return {(a, b) for a, b in allowed_pairs(strokes.called, strokes.wanted) if a in touched and b in touched}

@@ -11,7 +11,7 @@ import torch
 from .channels import channel_weights
 from .features import equalized, filter_bank
 from .head import embedded
-from .working_grid import averaged, node_spacing, nodes_of, working_grid
+from .working_grid import averaged, marked_nodes, node_spacing, nodes_of, working_grid
 
 if TYPE_CHECKING:
     from ..image_state import ImageFrame
@@ -64,15 +64,5 @@ class Look:
     def marked(
         self, voxels: np.ndarray, classes: np.ndarray, n_classes: int, fresh: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Flat nodes (M,) that hold strokes, ascending, and the class of most of their voxels.
-
-        Args:
-            voxels: (S, 3) image voxels with a stroke.
-            classes: (S,) 0 to n_classes - 1.
-            fresh: (S,) bool, those that count more than all others of their node.
-        """
-        nodes = np.ravel_multi_index(tuple(nodes_of(self.grid, voxels).T), self.grid.shape)
-        unique, place = np.unique(nodes, return_inverse=True)
-        votes = np.zeros((len(unique), n_classes))
-        np.add.at(votes, (place, classes), 1.0 if fresh is None else np.where(fresh, 1e6, 1.0))
-        return unique, votes.argmax(axis=1)
+        """As `working_grid.marked_nodes`, on this grid."""
+        return marked_nodes(self.grid, voxels, classes, n_classes, fresh)

@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from ..backbone.grid import Box, NetworkGrid, most_likely
-from ..backbone.sampling import sample_product
-from ..decoding.accept import accept_changes, allowed_pairs
-from ..decoding.blend import slabs
+from ..backbone.grid import NetworkGrid, most_likely
+from ..decoding.accept import fresh_strokes, pairs_of_round
 from ..geometry import box_of, extent_mm
-from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
+from ..progress import Progress, ShouldCancel, never_cancel, no_progress
 from ..resolution import is_any_of
+from .at_voxels import labels_at_voxels
 from .choose import TRIAL_NODES, best_factor
 from .head import StrokeHead
 from .look import Look
@@ -130,21 +129,14 @@ class StrokePropagation:
         self, solved: torch.Tensor, round_: _Round, labels: np.ndarray, should_cancel: ShouldCancel
     ) -> np.ndarray:
         """Interpolate probabilities to the image's voxels and accept the changes that strokes show."""
-        out = labels.copy()
         changing = (most_likely(solved) != 0).cpu().numpy() | (round_.rows[round_.present] != 0)
         region = box_of(changing)
         if region is None:
-            return out
-        for box in slabs(_voxels_of(region, self._look.grid)):
-            raise_if_cancelled(should_cancel)
-            nodes, positions = self._look.grid.nodes_around(box)
-            best = most_likely(sample_product(solved[(slice(None), *nodes)], positions)).cpu().numpy()
-            before = out[box]
-            # The rest: background where a walking class stood, and what it was elsewhere.
-            rest = np.where(round_.rows[before] != 0, 0, before)
-            proposed = np.where(best == 0, rest, round_.walking[best])
-            out[box] = accept_changes(before, proposed, round_.pairs)
-        return out
+            return labels.copy()
+        return labels_at_voxels(
+            solved, self._look.grid, labels, round_.walking, round_.rows, round_.pairs, region,
+            should_cancel=should_cancel,
+        )  # fmt: skip
 
 
 class _Round:
@@ -163,15 +155,11 @@ class _Round:
 
     def __init__(self, present: PresentLabels, strokes: RoundInput, locked: Collection[int], grid: NetworkGrid) -> None:
         self._grid, self._strokes = grid, strokes
-        at = tuple(strokes.voxels.T)
-        known = present.called.knows(strokes.voxels, present.labels.shape)
-        self.fresh = ~(known & (present.labels[at] == strokes.wanted))
-        if not self.fresh.any():
-            self.fresh[:] = True
+        self.fresh = fresh_strokes(present, strokes)
+        self.pairs = pairs_of_round(strokes, self.fresh, locked)
         touched = set(strokes.wanted[self.fresh].tolist()) | set(strokes.called[self.fresh].tolist())
-        touched -= set(locked)
-        self.pairs = {(a, b) for a, b in allowed_pairs(strokes.called, strokes.wanted) if a in touched and b in touched}
         drawn = set(strokes.wanted.tolist())
+        touched -= set(locked)
         self.walking = np.array([0, *sorted((drawn & touched) - {0})], dtype=np.int64)
         highest = max(int(found.max()) for found in (present.labels, strokes.wanted, strokes.called))
         self.rows = np.zeros(highest + 1, dtype=np.int64)
@@ -208,11 +196,3 @@ class _Round:
         distance = ndimage.distance_transform_edt(elsewhere, sampling=spacing)
         relative = distance / (FRESH_LENGTH * extent_mm(self._grid.shape, spacing))
         return (1 - np.exp(-0.5 * relative**2)).astype(np.float32)
-
-
-def _voxels_of(region: Box, grid: NetworkGrid) -> Box:
-    """The image's voxels that nodes of a region have a part in by interpolation."""
-    return tuple(
-        slice(max(0, (s.start - 1) * n // m), min(n, -(-(s.stop + 1) * n // m)))
-        for s, n, m in zip(region, grid.image_shape, grid.shape)
-    )

@@ -22,6 +22,7 @@ def walked(
     pull: torch.Tensor,
     channel_weights: torch.Tensor,
     should_cancel: ShouldCancel = never_cancel,
+    beta: float = BETA,
 ) -> torch.Tensor:
     """Probabilities (classes, *grid) of the walk.
 
@@ -32,8 +33,9 @@ def walked(
         fixed: (*grid) bool.
         pull: (*grid) how strongly, see `pull_of`.
         channel_weights: (C,) of mean one, see `channels.channel_weights`.
+        beta: how sharply differences of intensity stop the walk.
     """
-    problem = WalkerProblem(intensities, channel_weights, prior[:-1], pull, fixed, spacing, beta=BETA)
+    problem = WalkerProblem(intensities, channel_weights, prior[:-1], pull, fixed, spacing, beta=beta)
     solved = solve_walker(problem, should_cancel=should_cancel)
     return torch.cat([solved, 1 - solved.sum(dim=0, keepdim=True)])
 

@@ -63,3 +63,20 @@ def at_nodes(field: np.ndarray, grid: NetworkGrid) -> np.ndarray:
     """A field (*image shape) at the voxel in the middle of every node's cell, (*grid shape)."""
     index = [(2 * np.arange(m) + 1) * n // (2 * m) for n, m in zip(grid.image_shape, grid.shape)]
     return field[np.ix_(*index)]
+
+
+def marked_nodes(
+    grid: NetworkGrid, voxels: np.ndarray, classes: np.ndarray, n_classes: int, fresh: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flat nodes (M,) that hold strokes, ascending, and the class of most of their voxels.
+
+    Args:
+        voxels: (S, 3) image voxels with a stroke.
+        classes: (S,) 0 to n_classes - 1.
+        fresh: (S,) bool, those that count more than all others of their node.
+    """
+    nodes = np.ravel_multi_index(tuple(nodes_of(grid, voxels).T), grid.shape)
+    unique, place = np.unique(nodes, return_inverse=True)
+    votes = np.zeros((len(unique), n_classes))
+    np.add.at(votes, (place, classes), 1.0 if fresh is None else np.where(fresh, 1e6, 1.0))
+    return unique, votes.argmax(axis=1)

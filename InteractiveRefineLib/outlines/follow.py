@@ -1,0 +1,165 @@
+"""Let outlines of structures that the user corrected follow the edges in the image, where these can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from ..decoding.accept import fresh_strokes, pairs_of_round
+from ..geometry import box_of, extent_mm, padded_box
+from ..progress import ShouldCancel, never_cancel
+from ..resolution import is_any_of
+from ..scratch.at_voxels import labels_at_voxels
+from ..scratch.channels import channel_weights
+from ..scratch.features import equalized
+from ..scratch.walk import walked
+from ..scratch.working_grid import at_nodes, averaged, marked_nodes, node_spacing, working_grid
+from .contrast import smallest_step
+from .pull import pull_of_structure, stiffer_far_away
+
+if TYPE_CHECKING:
+    from ..image_state import ImageFrame
+    from ..present import PresentLabels
+    from ..round_input import RoundInput
+
+#: Nodes of the grid at most.
+MOST_NODES = 500_000
+#: Nodes beside an outline that may change sides, but never more than leave this part of a structure inside.
+BAND, CORE = 3, 0.3
+#: Around strokes of other classes the inside of a structure may change, too: so far, as a part of the image's extent.
+LEASH = 0.08
+#: How sharply differences of intensity stop the walk.
+BETA = 10.0
+
+
+class Outlines:
+    """What does not change between rounds, computed once per image: intensities on a grid of bounded size.
+
+    Args:
+        frame: the image.
+        device: to compute on.
+    """
+
+    def __init__(self, frame: ImageFrame, device: torch.device) -> None:
+        self._frame, self._device = frame, device
+        self._grid = working_grid(frame.shape, frame.spacing, MOST_NODES)
+        self._spacing = node_spacing(self._grid, frame.spacing)
+        self._extent = extent_mm(self._grid.shape, self._spacing)
+        self._kept_intensities: np.ndarray | None = None
+
+    @property
+    def _intensities(self) -> np.ndarray:
+        """(C, *grid) equalized; made when the first outline is looked at, for most rounds need none."""
+        if self._kept_intensities is None:
+            means = averaged(self._frame.image, self._grid, self._device).cpu().numpy()
+            self._kept_intensities = np.stack([equalized(channel) for channel in means])
+        return self._kept_intensities
+
+    def followed(
+        self,
+        labels: np.ndarray,
+        network: np.ndarray,
+        present: PresentLabels,
+        strokes: RoundInput,
+        locked: Collection[int] = (),
+        seed: int = 0,
+        should_cancel: ShouldCancel = never_cancel,
+    ) -> np.ndarray:
+        """New labels (*frame shape): beside outlines, a walker from the inside of both sides and the strokes decides.
+
+        Only structures that this round's strokes are about and only changes that some stroke shows; what was edited by
+        hand stays. See `pull_of_structure` for which outlines are loose enough.
+
+        Args:
+            labels: (*frame shape) as the round decoded them.
+            network: (*frame shape) the network's own labels.
+            present: before the round.
+            strokes: of all rounds so far.
+            locked: labels that neither gain nor lose a voxel.
+            seed: of samples.
+
+        Raises:
+            Cancelled.
+        """
+        fresh = fresh_strokes(present, strokes)
+        pairs = pairs_of_round(strokes, fresh, locked)
+        nodes, was = at_nodes(labels, self._grid), at_nodes(network, self._grid)
+        structures = sorted({label for pair in pairs for label in pair} - {0})
+        walking = np.array([0, *structures], dtype=np.int64)
+        pulls = np.array([np.nan, *(self._pull(nodes == label, was == label, seed) for label in structures)])
+        if np.isnan(pulls).all():
+            return labels
+        # The walk is between these structures and the rest, whatever it is called.
+        rows_of = np.zeros(1 + max(int(a.max()) for a in (labels, strokes.wanted, strokes.called)), dtype=np.int64)
+        rows_of[walking] = np.arange(len(walking))
+        marked, classes = marked_nodes(self._grid, strokes.voxels, rows_of[strokes.wanted], len(walking), fresh)
+        given = np.full(self._grid.shape, -1, dtype=np.int64)
+        given.reshape(-1)[marked] = classes
+
+        margin = LEASH * self._extent + (BAND + 2) * max(self._spacing)
+        box = padded_box(box_of(is_any_of(nodes, walking[~np.isnan(pulls)])), margin, self._spacing, self._grid.shape)
+        rows, given = rows_of[nodes[box]], given[box]
+        held = given >= 0
+        # A side of which no voxel may leave stands as firmly as a stroke: else it would only be weakened.
+        held |= ~is_any_of(nodes[box], {*structures, *(before for before, _ in pairs)})
+        held |= at_nodes(present.manual, self._grid)[box] & (nodes[box] == at_nodes(present.labels, self._grid)[box])
+        held |= self._cores(rows, given, len(walking))
+        pull = pulls[self._nearest_structure(rows)]
+        held |= np.isnan(pull)
+        if held.all():
+            return labels
+        pull = stiffer_far_away(np.nan_to_num(pull), given >= 0, self._spacing, self._extent)
+        weights = channel_weights(self._intensities.reshape(len(self._intensities), -1), marked, classes)
+        prior = F.one_hot(self._put(np.where(given >= 0, given, rows)), len(walking)).movedim(-1, 0).float()
+        solved = walked(
+            self._put(self._intensities[(slice(None), *box)]), self._spacing, prior, self._put(held),
+            self._put(pull), self._put(weights.astype(np.float32)), should_cancel, BETA,
+        )  # fmt: skip
+        changed = np.zeros(self._grid.shape, dtype=bool)
+        changed[box] = solved.argmax(dim=0).cpu().numpy() != rows
+        everywhere = F.one_hot(self._put(rows_of[nodes]), len(walking)).movedim(-1, 0).float()
+        everywhere[(slice(None), *box)] = solved
+        return labels_at_voxels(everywhere, self._grid, labels, walking, rows_of, pairs, box, changed, should_cancel)
+
+    def _pull(self, now: np.ndarray, before: np.ndarray, seed: int) -> float:
+        """NaN where the outline stays."""
+        found = pull_of_structure(lambda: self._intensities, now, before, self._spacing, seed) if now.any() else None
+        return np.nan if found is None else found
+
+    def _cores(self, rows: np.ndarray, given: np.ndarray, count: int) -> np.ndarray:
+        """(*box) bool, nodes inside each side that no stroke puts in doubt."""
+        cores = np.zeros(rows.shape, dtype=bool)
+        leash = LEASH * self._extent
+        band = (BAND + 0.5) * smallest_step(self._grid.shape, self._spacing)
+        for row in range(count):
+            side = rows == row
+            if not side.any():
+                continue
+            # Beyond the box a side goes on: the box's face is no outline.
+            padded = np.pad(side, 1, mode="edge")
+            if padded.all():
+                cores |= side
+                continue
+            depth = ndimage.distance_transform_edt(padded, sampling=self._spacing)[1:-1, 1:-1, 1:-1]
+            deepest = min(band, float(np.quantile(depth[side], 1 - CORE))) if row else band
+            core = side & (depth >= deepest)
+            others = (given >= 0) & (given != row)
+            if others.any():
+                core &= ndimage.distance_transform_edt(~others, sampling=self._spacing) > leash
+            cores |= core
+        return cores
+
+    def _nearest_structure(self, rows: np.ndarray) -> np.ndarray:
+        """(*box) the row of the structure that every node belongs to or lies closest to."""
+        nearest = ndimage.distance_transform_edt(
+            rows == 0, sampling=self._spacing, return_distances=False, return_indices=True
+        )
+        return rows[tuple(nearest)]
+
+    def _put(self, array: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), device=self._device)
