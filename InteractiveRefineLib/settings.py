@@ -24,8 +24,8 @@ class RefineSettings:
         steps: optimizer steps at most (the paper's M); None takes the update rule's default.
         learning_rate: step size (the paper's eta); None takes the update rule's default.
         alpha: weight of the pull to the original weights (the paper's alpha; not used by "protected").
-        reach: how far from a stroke its class may change: "automatic", "local" or "whole" (structure). With "automatic",
-            outlines of structures that were corrected much and stand out clearly follow the edges in the image, too.
+        reach: how far from a stroke its class may change: "automatic", "local" or "whole" (structure). With
+            "automatic", outlines of structures that were corrected much and stand out clearly also follow the edges.
         grow: which classes' strokes are grown by intensity: those the network does not know and the first ones of
             those it does not find in the image ("new"), "all" or "none".
         new_class: how a class that the network does not know is told apart: by what the network's features say of its

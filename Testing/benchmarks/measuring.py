@@ -74,3 +74,26 @@ def plot(path: Path, title: str, x: Sequence[float], lines: dict[str, Sequence[f
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def plot_ratios(path: Path, title: str, names: Sequence[str], groups: dict[str, Sequence[float]], y_label: str) -> None:
+    """How many times faster, as groups of bars on a logarithmic axis, as PNG; needs matplotlib (the extra "bench")."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8.0, 4.0), dpi=110)
+    width = 0.8 / len(groups)
+    for number, (group, values) in enumerate(groups.items()):
+        places = [place + (number - (len(groups) - 1) / 2) * width for place in range(len(names))]
+        bars = axes.bar(places, values, width, label=group)
+        axes.bar_label(bars, [f"{value:,.0f}" for value in values], fontsize=6, rotation=90, padding=2)
+    axes.set_xticks(range(len(names)), names, rotation=15, fontsize=8)
+    axes.set(title=title, ylabel=y_label, yscale="log")
+    axes.set_ylim(1, 5 * max(max(values) for values in groups.values()))
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)

@@ -156,8 +156,10 @@ def peak_megabytes(step: Step, device: torch.device) -> float:
     return measuring.peak_megabytes(step)
 
 
-def measure(name: str, layers: int, size: int, voxels: np.ndarray, device: torch.device, repeats: int) -> str:
-    """One row of the table."""
+def measure(
+    name: str, layers: int, size: int, voxels: np.ndarray, device: torch.device, repeats: int
+) -> tuple[str, float]:
+    """One row of the table, and how many times faster the local way is than the naive one."""
     ways = Ways(name, layers, size, voxels, device)
     off = ways.off()
     times: dict[str, list[float]] = {}
@@ -180,7 +182,7 @@ def measure(name: str, layers: int, size: int, voxels: np.ndarray, device: torch
     ]  # fmt: skip
     for note in ways.notes:
         print(f"{name}, l = {layers}: {note}", file=sys.stderr)
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |", t["naive"] / t["local"]
 
 
 def main() -> None:
@@ -194,7 +196,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, help="a Markdown file")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table here (Markdown), and a .png")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(arguments.threads)
@@ -202,22 +204,34 @@ def main() -> None:
     voxels = strokes(arguments.size, arguments.strokes, arguments.length)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {arguments.threads} thread(s)"
     lines = [
+        "# One step of tuning",
+        "",
         f"One step of tuning, {arguments.size}³ voxels, {len(voxels)} stroke voxels, torch {torch.__version__}, "
         f"{name}; medians of {arguments.repeats}.",
+        "",
+        "Naive, frozen and tape compute the whole window, local only what the strokes need; all four took turns.",
         "",
         *HEADER.split("\n"),
     ]
     print("\n".join(lines), flush=True)
+    ratios: dict[str, dict[str, float]] = {}
     for network in arguments.networks:
         if not ARCHITECTURES[network].is_installed:
             print(f"{network} is left out: {ARCHITECTURES[network].library} is not installed", file=sys.stderr)
             continue
         for layers in arguments.layers:
-            lines.append(measure(network, layers, arguments.size, voxels, device, arguments.repeats))
-            print(lines[-1], flush=True)
+            row, ratio = measure(network, layers, arguments.size, voxels, device, arguments.repeats)
+            lines.append(row)
+            ratios.setdefault(f"l = {layers}", {})[network] = ratio
+            print(row, flush=True)
             gc.collect()
     if arguments.output:
         arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        measuring.plot_ratios(
+            arguments.output.with_suffix(".png"), "A step of tuning, this program against the whole network",
+            list(next(iter(ratios.values()))), {group: list(some.values()) for group, some in ratios.items()},
+            "times faster",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ PARTS = _settings(
     (OURS, OURS),
     ("without tuning", "ours without tuning"),
     ("without the walker", "ours without the walker"),
+    ("without following edges", "ours without following edges"),
     ("without growing", "ours without growing"),
     ("growing all strokes", "ours growing all strokes"),
 )

@@ -9,6 +9,7 @@ from InteractiveRefineLib.backbone import Backbone, BackboneConfig
 from InteractiveRefineLib.backbone.config import IntensityRule
 from InteractiveRefineLib.decoding.decode import Decoder
 from InteractiveRefineLib.errors import BackboneError
+from InteractiveRefineLib.outlines.follow import Outlines
 from InteractiveRefineLib.volume import Volume
 from Testing.evidence.case import Case, Spot
 from Testing.evidence.method import Drawn
@@ -275,6 +276,16 @@ class TestOursCutDown:
         cut.refine(usual_constraints(cut))
         assert Decoder.walk is before
 
+    def test_without_following_edges_no_outline_is_asked(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(Outlines, "followed", lambda outlines, labels, *rest: asked.append(1) or labels)
+        whole = a_session()
+        whole.refine(usual_constraints(whole))
+        assert asked == [1]
+        cut = ours.SessionWithoutOutlines(whole.image, whole.backbone, whole.settings)
+        cut.refine(usual_constraints(cut))
+        assert asked == [1]
+
     def test_without_tuning_no_step_is_taken(self):
         session = a_session(steps=0)
         result = session.refine(constraints_for(session, (MISSED, LIVER.label)))
@@ -289,6 +300,7 @@ class TestOursCutDown:
     def test_names_say_what_is_changed(self):
         assert {method.name for method in ours.ABLATIONS} == {
             "ours without tuning", "ours without growing", "ours growing all strokes", "ours without the walker",
+            "ours without following edges",
             "ours with 2 layers", "ours with 3 layers",
             "ours with 10 steps", "ours with 30 steps", "ours with 80 steps", "ours with 140 steps",
         }  # fmt: skip

@@ -13,6 +13,7 @@ from InteractiveRefineLib.backbone import load_backbone
 from InteractiveRefineLib.backbone.strokes_only import strokes_only
 from InteractiveRefineLib.constraints import Constraints
 from InteractiveRefineLib.decoding.decode import Decoder
+from InteractiveRefineLib.outlines.follow import Outlines
 from InteractiveRefineLib.segmentation import BACKGROUND_STROKE
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import RefineSettings
@@ -33,6 +34,14 @@ class SessionWithoutWalker(RefineSession):
 
     def refine(self, *arguments, **named):
         with patch.object(Decoder, "walk", lambda decoder, should_cancel: None):
+            return super().refine(*arguments, **named)
+
+
+class SessionWithoutOutlines(RefineSession):
+    """The product, but outlines do not follow the edges in the image."""
+
+    def refine(self, *arguments, **named):
+        with patch.object(Outlines, "followed", lambda outlines, labels, *rest: labels):
             return super().refine(*arguments, **named)
 
 
@@ -83,6 +92,7 @@ ABLATIONS = (
     _ablation("without growing", "strokes of new classes as drawn", grow="none"),
     _ablation("growing all strokes", "the paper's region growing for every class", grow="all"),
     _ablation("without the walker", "tuning and blending alone", SessionWithoutWalker),
+    _ablation("without following edges", "outlines as the network has them", SessionWithoutOutlines),
     *(_ablation(f"with {layers} layers", "the paper's l", layers=layers) for layers in (2, 3)),
     *(_ablation(f"with {steps} steps", "the paper's M", steps=steps) for steps in (10, 30, 80, 140)),
 )
