@@ -15,7 +15,7 @@ from Testing.evidence import commands, full_ct, jobs, overlays
 from Testing.evidence.case import Case, Spot
 from Testing.evidence.method import Method
 from Testing.evidence.overlays import COLORS
-from Testing.evidence.store import Store
+from Testing.evidence.store import Store, source_version
 from Testing.real_ct import Round, Story
 
 SPOT = Spot("nuclei", "own errors", "a", "report")
@@ -165,3 +165,28 @@ def test_stories_that_are_stored_are_not_played_again_and_only_ours_plays_all(tm
         ("liver", "paper"),
     ]
     assert list(full_ct.play_full_ct(store, None, methods)) == [] and len(asked) == 6
+
+
+class TestVersionOfTheLibrary:
+    def test_comments_and_docstrings_do_not_make_results_old(self, tmp_path):
+        code = tmp_path / "a.py"
+        code.write_text('"""What."""\ndef f(x):\n    """Twice."""\n    return 2 * x  # doubled\n', encoding="utf-8")
+        before = source_version(tmp_path)
+        code.write_text('def f(x):\n    """Two times."""\n\n    return 2 * x\n', encoding="utf-8")
+        assert source_version(tmp_path) == before
+
+    def test_code_and_names_of_files_do(self, tmp_path):
+        code = tmp_path / "a.py"
+        code.write_text("LIMIT = 2\n", encoding="utf-8")
+        before = source_version(tmp_path)
+        code.write_text("LIMIT = 3\n", encoding="utf-8")
+        changed = source_version(tmp_path)
+        code.rename(tmp_path / "b.py")
+        assert len({before, changed, source_version(tmp_path)}) == 3
+
+    def test_what_decides_no_result_is_left_out(self, tmp_path):
+        (tmp_path / "cli").mkdir()
+        (tmp_path / "a.py").write_text("LIMIT = 2\n", encoding="utf-8")
+        before = source_version(tmp_path, without=("cli",))
+        (tmp_path / "cli" / "b.py").write_text("LIMIT = 3\n", encoding="utf-8")
+        assert source_version(tmp_path, without=("cli",)) == before
