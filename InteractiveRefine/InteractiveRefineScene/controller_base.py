@@ -10,7 +10,7 @@ import slicer
 from InteractiveRefineLib.errors import InputError
 from InteractiveRefineLib.settings import RefineSettings
 
-from .backbone_list import glance
+from .backbone_list import NO_NETWORK, glance
 from .preview_node import PreviewNode
 from .round_memory import RoundMemory
 from .round_request import Proposal
@@ -135,7 +135,7 @@ class ControllerBase:
 
     def whyNotRefine(self) -> str:
         """Why `refine` would be of no use now, as a sentence for the user; "" when it can be tried."""
-        why = self.whyNotPredict()
+        why = self._whyNoImage()
         if why:
             return why
         if self._segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
@@ -146,6 +146,11 @@ class ControllerBase:
 
     def whyNotPredict(self) -> str:
         """Why `predictInitial` would be of no use now, as a sentence for the user; "" when it can be tried."""
+        if self.backbone == NO_NETWORK:
+            return _("Without a network nothing is found before you draw. Draw strokes, then refine.")
+        return self._whyNoImage()
+
+    def _whyNoImage(self) -> str:
         why = self._whyNoNodes()
         if why or self.otherVolumes is not None:
             return why

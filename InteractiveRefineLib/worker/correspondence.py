@@ -37,6 +37,7 @@ class Correspondence:
     def __init__(self) -> None:
         self.memory: Memory | None = None
         self._memory_of: tuple[str, str] | None = None  # image and backbone
+        self._before: Memory | None = None  # what the answer in `memory` was based on
         self._key: tuple[Volume, str] | None = None
         self._warnings: list[str] = []
         self._shape = (0, 0, 0)
@@ -51,7 +52,7 @@ class Correspondence:
 
     def forget(self) -> None:
         """Forget every image and segmentation."""
-        self.memory = self._memory_of = self._key = None
+        self.memory = self._memory_of = self._key = self._before = None
         self.new_worker()
 
     @property
@@ -110,9 +111,11 @@ class Correspondence:
             WireError: it cannot be read.
         """
         read = result_from_fields if message.kind == wire.RESULT else predicted_from_fields
+        before = self._held
         result, self._held = read(message.fields, self._held, self._shape, message.arrays)
         if deliver:
             self.memory, self._memory_of = self._held, (self._image or "", self.backbone or "")
+            self._before = before
             result.warnings[:] = dict.fromkeys([*self._warnings, *result.warnings])
         return result
 
@@ -139,9 +142,17 @@ class Correspondence:
             manual = np.asarray(manual, dtype=bool)
             if manual.shape != shape:
                 raise InputError(f"`manual` has shape {manual.shape}, the image {shape} (K, J, I).")
+        elif remembered is not None and self._is_back(labels, table):
+            manual = self._before.manual
         elif remembered is not None and remembered.manual is not None:
             manual = remembered.manual | (labels != remembered.labels)
         return Memory(table.segments, labels, manual, called)
+
+    def _is_back(self, labels: np.ndarray, table: RequestTable) -> bool:
+        """Whether the user threw the last answer away: what it changed was not edited by hand then."""
+        if self._before is None or self._before.labels is None:
+            return False
+        return np.array_equal(labels, self._before.renumbered(table.segments).labels)
 
     def _question(self, job: int, request: RefineRequest) -> bytes:
         fields: dict[str, Any] = {"job": job, "settings": dataclasses.asdict(request.settings)}

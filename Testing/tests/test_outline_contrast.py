@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from scipy import ndimage  # noqa: E402
+
 from InteractiveRefineLib.outlines import contrast as module  # noqa: E402
 from InteractiveRefineLib.outlines.contrast import contrast, smallest_step  # noqa: E402
 from InteractiveRefineLib.scratch.features import equalized  # noqa: E402
@@ -32,9 +34,7 @@ def chessboard(a, b):
 
 
 def edge_distance(inside):
-    """How many nodes along the block's axes, the larger one counts; for the block it is the distance to the outline."""
-    from scipy import ndimage
-
+    """How far every node is from the nearest one of the other side, in nodes."""
     return np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
 
 

@@ -264,6 +264,19 @@ def test_what_cannot_be_done_says_why_in_its_tooltip(desk):
     assert ui.predictButton.toolTip == "No volume is selected. Select a source volume."
 
 
+def test_without_a_network_there_is_nothing_to_segment_with(desk):
+    desk.ui.backboneComboBox.setCurrentIndex(desk.ui.backboneComboBox.count - 1)
+    assert desk.ui.backboneComboBox.currentText == "No network: learn from strokes only"
+    assert not desk.ui.predictButton.enabled
+    assert desk.ui.predictButton.toolTip.startswith("Without a network nothing is found before you draw.")
+
+    desk.draw("liver")
+    assert desk.ui.refineButton.enabled and not desk.ui.predictButton.enabled
+
+    desk.ui.backboneComboBox.setCurrentIndex(0)
+    assert desk.ui.predictButton.enabled
+
+
 def test_a_box_has_a_depth_and_a_stroke_has_a_brush(desk):
     ui = desk.ui
     assert ui.boxDepthSpinBox.isHidden() and ui.boxDepthLabel.isHidden() and not ui.brushSlider.isHidden()

@@ -159,6 +159,23 @@ def test_what_comes_later_is_only_what_changed():
     assert state.fields["base"] == 2 and state.fields["labels"] == {"box": None} == state.fields["manual"]
 
 
+def test_what_an_answer_changed_that_was_thrown_away_was_not_edited_by_hand():
+    world = World().ready()
+    world.worker.predicted(1, label_map(3, 4))
+    world.client.submit(ask(current=shown(label_map(3, 4, 23))))
+    held = Memory([LIVER], label_map(3, 4, 23), label_map(23) > 0)
+    world.worker.predicted(2, label_map(3), held)
+    world.worker.said()
+    world.client.submit(ask(current=shown(label_map(3, 4, 23))))
+    state, _ = world.worker.said()
+    assert state.fields["manual"]["box"] == [[1, 2], [2, 3], [3, 4]], "voxel 23, as before the answer; voxel 4 is not"
+
+    world.worker.predicted(3, label_map(3), held)
+    world.client.submit(ask(current=shown(label_map(3, 4))))
+    state, _ = world.worker.said()
+    assert state.fields["manual"]["box"] == [[0, 1], [1, 2], [0, 1]], "voxel 4, edited upon the answer"
+
+
 def holds(**changes):
     return {"backbone": "net", "image": None, "revision": 0, **changes}
 
