@@ -104,6 +104,7 @@ class NetworkState:
         layers: int,
         device: torch.device,
         *,
+        or_fewer: bool = False,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress = no_progress,
         should_cancel: ShouldCancel = never_cancel,
@@ -114,7 +115,7 @@ class NetworkState:
             image, self.grid = backbone.preprocessing(frame.image, frame.geometry, device)
             network = prepare(
                 backbone, self.grid, image, layers,
-                cache_bytes=cache_bytes, progress=progress, should_cancel=should_cancel,
+                or_fewer=or_fewer, cache_bytes=cache_bytes, progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.

@@ -234,12 +234,14 @@ class RefineSession:
 
     def _prepare(self, progress: Progress, should_cancel: ShouldCancel) -> NetworkState:
         """Run the network unless it ran before, and make what was set from outside the present segmentation."""
-        if self._state is None or self._layers != self.settings.layers:
+        layers = self.settings.layers_for(self.backbone.config.dimensions == 2 and min(self._frame.shape) == 1)
+        if self._state is None or self._layers != layers:
             self._state = NetworkState(
-                self._frame, self.backbone, self.settings.layers, self._device,
-                cache_bytes=int(self.settings.cache_gb * 2**30), progress=progress, should_cancel=should_cancel,
+                self._frame, self.backbone, layers, self._device,
+                or_fewer=self.settings.layers is None, cache_bytes=int(self.settings.cache_gb * 2**30),
+                progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
-            self._layers = self.settings.layers
+            self._layers = layers
         self._present.settle(self._state.labels)
         return self._state
 

@@ -11,6 +11,8 @@ REACHES = ("automatic", "local", "whole")
 GROWING_RULES = ("chain", "seed")
 GROW_CLASSES = ("new", "all", "none")
 NEW_CLASSES = ("learned", "grown")
+#: Layers that are tuned where the user does not say.
+LAYERS, LAYERS_OF_PICTURES = 1, 3
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class RefineSettings:
     Attributes:
         update: how the weights are tuned: "protected" (default), "cross-entropy" or "paper"
             (Algorithm 1 as printed); the last two exist for comparison.
-        layers: how many of the network's last layers are tuned (the paper's l).
+        layers: how many of the network's last layers are tuned (the paper's l); None: see `layers_for`.
         steps: optimizer steps at most (the paper's M); None takes the update rule's default.
         learning_rate: step size (the paper's eta); None takes the update rule's default.
         alpha: weight of the pull to the original weights (the paper's alpha; not used by "protected").
@@ -41,7 +43,7 @@ class RefineSettings:
     """
 
     update: str = "protected"
-    layers: int = 1
+    layers: int | None = None
     steps: int | None = None
     learning_rate: float | None = None
     alpha: float = 0.1
@@ -55,6 +57,19 @@ class RefineSettings:
     seed: int = 0
     device: str = "auto"
     cache_gb: float = 4.0
+
+    def layers_for(self, is_picture: bool) -> int:
+        """How many layers are tuned on this image.
+
+        Three on single pictures, one else. (Mean Dice after five rounds with 1, 2 and 3 layers; pictures of nuclei, the
+        half for tuning .729, .760, .794, for the report .771, .807, .846. In three dimensions deeper tuning takes 7 to
+        25 times as long: CT .967, .965, -, MR .812, .790, .802, hippocampus .857, .859, .855, with a missing label
+        .881, .734, .771.)
+
+        Args:
+            is_picture: a 2-D network on an image of one slice.
+        """
+        return self.layers or (LAYERS_OF_PICTURES if is_picture else LAYERS)
 
     def __post_init__(self) -> None:
         for name, value, allowed in (

@@ -31,7 +31,7 @@ AUTO_REFINE_DELAY_S = "AutoRefineDelayS"
 PREVIEW_OPACITY = "PreviewOpacity"
 SHOW_CHANGES = "ShowChanges"
 
-#: RefineSettings.reach, .update, .layers, .steps, .learning_rate (0 = the rule's own), .device.
+#: RefineSettings.reach, .update, .layers (0 = automatic), .steps, .learning_rate (0 = the rule's own), .device.
 REACH = "Reach"
 UPDATE = "Update"
 LAYERS = "Layers"
@@ -58,7 +58,7 @@ DEFAULTS = {
     SHOW_CHANGES: 1,
     REACH: "automatic",
     UPDATE: "protected",
-    LAYERS: 1,
+    LAYERS: 0,
     STEPS: 0,
     LEARNING_RATE: 0.0,
     DEVICE: "auto",
@@ -108,7 +108,7 @@ class Parameters:
 
         return RefineSettings(
             update=self.text(UPDATE),
-            layers=max(1, int(self.number(LAYERS))),
+            layers=int(self.number(LAYERS)) or None,
             steps=int(self.number(STEPS)) or None,
             learning_rate=self.number(LEARNING_RATE) or None,
             reach=self.text(REACH),

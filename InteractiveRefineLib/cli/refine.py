@@ -117,7 +117,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         f"({default.update})",
     )
     group.add_argument(
-        "--layers", type=int, default=default.layers, metavar="L", help=f"tune the last L layers ({default.layers})"
+        "--layers", type=int, metavar="L", help="tune the last L layers (3 of a 2-D network on one picture, else 1)"
     )
     group.add_argument("--steps", type=int, metavar="M", help="tune for at most M steps")
     group.add_argument("--learning-rate", type=float, metavar="ETA", help="size of a tuning step")

@@ -105,9 +105,11 @@ class Outlines:
         box = padded_box(box_of(is_any_of(nodes, walking[~np.isnan(pulls)])), margin, self._spacing, self._grid.shape)
         rows, given = rows_of[nodes[box]], given[box]
         held = given >= 0
-        # A side of which no voxel may leave stands as firmly as a stroke: else it would only be weakened.
-        held |= ~is_any_of(nodes[box], {*structures, *(before for before, _ in pairs)})
-        held |= at_nodes(present.manual, self._grid)[box] & (nodes[box] == at_nodes(present.labels, self._grid)[box])
+        # What takes part is free also where no stroke shows that it may change: fixed to what may be wrong, it would
+        # wear away what is right beside it.
+        held |= ~is_any_of(nodes[box], {label for pair in pairs for label in pair})
+        by_hand = present.manual & (labels == present.labels)
+        held |= at_nodes(by_hand, self._grid)[box]
         held |= self._cores(rows, given, len(walking))
         pull = pulls[self._nearest_structure(rows)]
         held |= np.isnan(pull)
@@ -124,7 +126,9 @@ class Outlines:
         changed[box] = solved.argmax(dim=0).cpu().numpy() != rows
         everywhere = F.one_hot(self._put(rows_of[nodes]), len(walking)).movedim(-1, 0).float()
         everywhere[(slice(None), *box)] = solved
-        return labels_at_voxels(everywhere, self._grid, labels, walking, rows_of, pairs, box, changed, should_cancel)
+        out = labels_at_voxels(everywhere, self._grid, labels, walking, rows_of, pairs, box, changed, should_cancel)
+        np.copyto(out, labels, where=by_hand)
+        return out
 
     def _pull(self, now: np.ndarray, before: np.ndarray, seed: int) -> float:
         """NaN where the outline stays."""

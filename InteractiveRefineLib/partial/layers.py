@@ -43,7 +43,9 @@ def first_tensor(output: Any) -> torch.Tensor:
     raise BackboneError(f"The network returned {type(output).__name__} without a tensor in it.")
 
 
-def last_layers(run: Callable[[], Any], parameters: list[torch.Tensor], count: int) -> list[Layer]:
+def last_layers(
+    run: Callable[[], Any], parameters: list[torch.Tensor], count: int, or_fewer: bool = False
+) -> list[Layer]:
     """The last `count` layers that the output depends on, last one last.
 
     Registration order is wrong for some networks and deep-supervision heads do not reach the output, so the
@@ -53,6 +55,7 @@ def last_layers(run: Callable[[], Any], parameters: list[torch.Tensor], count: i
         run: runs the network; its result's first tensor is the output.
         parameters: the network's parameters (the very objects).
         count: the paper's l.
+        or_fewer: all layers will do where there are fewer.
 
     Raises:
         BackboneError: the output depends on fewer layers; the text says how many there are.
@@ -67,7 +70,7 @@ def last_layers(run: Callable[[], Any], parameters: list[torch.Tensor], count: i
     layers = scan.layers_reaching(output)
     if not layers:
         raise BackboneError("The network's output depends on no convolution or linear layer that could be tuned.")
-    if count > len(layers):
+    if count > len(layers) and not or_fewer:
         raise BackboneError(f"{count} layers were asked for, but the network has only {len(layers)}; choose fewer.")
     return layers[-count:]
 

@@ -76,6 +76,7 @@ def prepare(
     image: torch.Tensor,
     layers: int = 1,
     *,
+    or_fewer: bool = False,
     cache_bytes: int = CACHE_BYTES,
     progress: Progress = no_progress,
     should_cancel: ShouldCancel = never_cancel,
@@ -85,6 +86,7 @@ def prepare(
     Args:
         image: (channels, *grid shape) what the network shall see, in the order of the tensor axes, on the device.
         layers: how many of the last layers will be tuned.
+        or_fewer: all layers will do where there are fewer.
         cache_bytes: for what the windows keep; those beyond it are run again when a stroke needs them.
 
     Raises:
@@ -99,7 +101,7 @@ def prepare(
     resampled = _pad(image, plan.padded, plan.before, config.padding)
     blend = Blend(windows, blend_weights(size, config.window_blend).to(device), plan.padded, grid.shape, plan.before)
     parameters = backbone.parameters()
-    tuned_layers = _find_layers(backbone, runner, resampled, size, layers, parameters)
+    tuned_layers = _find_layers(backbone, runner, resampled, size, layers, or_fewer, parameters)
     note = getattr(backbone.network, "note", None)  # what the user should know of the answer
     notes: list[str] = [note] if isinstance(note, str) else []
 
@@ -109,7 +111,7 @@ def prepare(
     def record(i: int) -> Tape | FrozenPrefix:
         return _record(runner.runs(inputs(i)), tuned_layers, notes)
 
-    find = partial(_last_layers, backbone.network, parameters, layers)
+    find = partial(_last_layers, backbone.network, parameters, layers, or_fewer)
     tuned_layers, first = _record_first(runner.runs(inputs(0)), tuned_layers, find, notes)
     recorded = RecordedWindows(record, runner.kernel_3d, runner.to_grid, cache_bytes, notes)
     logits_of, features_of = blend.merger(), None
@@ -159,6 +161,7 @@ def _find_layers(
     image: torch.Tensor,
     size: tuple[int, int, int],
     count: int,
+    or_fewer: bool,
     parameters: list[torch.Tensor],
 ) -> list[Layer]:
     """The order of execution rarely depends on the input's size: try small ones first."""
@@ -167,7 +170,7 @@ def _find_layers(
     for shape in dict.fromkeys((*smaller, size)):
         run = runner.runs(image[(slice(None), *(slice(0, n) for n in shape))])
         try:
-            return _last_layers(runner.network, parameters, count, run)
+            return _last_layers(runner.network, parameters, count, or_fewer and shape == size, run)
         except BackboneError:
             if shape == size:
                 raise
@@ -175,11 +178,11 @@ def _find_layers(
 
 
 def _last_layers(
-    network: torch.nn.Module, parameters: list[torch.Tensor], count: int, run: Callable[[], Any]
+    network: torch.nn.Module, parameters: list[torch.Tensor], count: int, or_fewer: bool, run: Callable[[], Any]
 ) -> list[Layer]:
     """The last layers; of averaged networks those of each, the common ones last."""
     together = getattr(network, "tuned_together", None) or [parameters]
-    found = [last_layers(run, members, count) for members in together]
+    found = [last_layers(run, members, count, or_fewer) for members in together]
     own = [layer for layers in found for layer in layers if layer.weight is not found[0][-1].weight]
     return [*own, found[0][-1]]
 

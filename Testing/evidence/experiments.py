@@ -95,7 +95,11 @@ PARTS = _settings(
 STEPS = _settings(
     ("as delivered", OURS), *((f"M = {steps}", f"ours with {steps} steps") for steps in (10, 30, 80, 140))
 )
-LAYERS = _settings(("as delivered", OURS), *((f"l = {layers}", f"ours with {layers} layers") for layers in (2, 3)))
+LAYERS = _settings(
+    ("as delivered", OURS),
+    ("l = 1", "ours with 1 layer"),
+    *((f"l = {layers}", f"ours with {layers} layers") for layers in (2, 3)),
+)
 INPUTS = tuple((kind, OURS, {} if kind == "stroke" else {"kind": kind}) for kind in ("stroke", "point", "box"))
 LENGTHS = tuple(
     (f"{length} voxels, {said}", method, {"length": length})

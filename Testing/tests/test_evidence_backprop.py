@@ -301,6 +301,6 @@ class TestOursCutDown:
         assert {method.name for method in ours.ABLATIONS} == {
             "ours without tuning", "ours without growing", "ours growing all strokes", "ours without the walker",
             "ours without following edges",
-            "ours with 2 layers", "ours with 3 layers",
+            "ours with 1 layer", "ours with 2 layers", "ours with 3 layers",
             "ours with 10 steps", "ours with 30 steps", "ours with 80 steps", "ours with 140 steps",
         }  # fmt: skip

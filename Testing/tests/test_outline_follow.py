@@ -197,3 +197,16 @@ class TestInASession:
         assert len(asked) == calls and (np.count_nonzero(result.labels) == 3) == bool(calls)
         assert result.violated_strokes == 0  # whatever follows, strokes win
         assert all(np.array_equal(network, first) for network in asked)
+
+
+class TestFormerBugs:
+    def test_strokes_of_background_alone_wear_away_nothing_right_elsewhere(self):
+        found = followed(SNAP[1:])
+        assert not ((found != DECODED) & (BALL > 0)).any()
+        assert ((found != DECODED) & (BALL == 0)).any()
+
+    def test_on_a_coarse_grid_every_voxel_edited_by_hand_stays(self, monkeypatch):
+        monkeypatch.setattr(follow, "MOST_NODES", 4000)
+        by_hand = K % 2 == 0
+        found = followed(present=DECODED, manual=by_hand)
+        assert np.array_equal(found[by_hand], DECODED[by_hand]) and (found != DECODED).any()

@@ -158,7 +158,7 @@ def test_values_of_another_version_are_told_and_harm_nothing(desk):
     desk.effect.updateGUIFromMRML()
 
     assert "reach must be one of" in desk.ui.statusLabel.text
-    assert desk.ui.reachComboBox.currentIndex == 0 and desk.ui.layersSpinBox.value == 1
+    assert desk.ui.reachComboBox.currentIndex == 0 and desk.ui.layersSpinBox.value == 0
 
 
 def test_the_threshold_reaches_as_far_as_the_image_goes(desk):

@@ -93,7 +93,7 @@ ABLATIONS = (
     _ablation("growing all strokes", "the paper's region growing for every class", grow="all"),
     _ablation("without the walker", "tuning and blending alone", SessionWithoutWalker),
     _ablation("without following edges", "outlines as the network has them", SessionWithoutOutlines),
-    *(_ablation(f"with {layers} layers", "the paper's l", layers=layers) for layers in (2, 3)),
+    *(_ablation(f"with {layers} layer{'s'[: layers > 1]}", "the paper's l", layers=layers) for layers in (1, 2, 3)),
     *(_ablation(f"with {steps} steps", "the paper's M", steps=steps) for steps in (10, 30, 80, 140)),
 )
 
