@@ -39,6 +39,8 @@ from Testing.real_data import chaos_ct
 
 CPU = torch.device("cpu")
 SIZES = ((64, 64, 64), (96, 128, 128), (128, 256, 256), (200, 384, 384), (300, 512, 512))
+#: Strokes drawn at first, and the volume they are drawn in, where their number grows.
+STROKE_COUNTS, STROKES_IN = (1, 4, 16, 64), (128, 256, 256)
 
 
 def a_session(image: Volume, backbone: Backbone, layers: int) -> RefineSession:
@@ -179,6 +181,46 @@ def by_volume(repeats: int, sizes) -> tuple[list[str], list[float], dict[str, li
     return lines, voxels, times
 
 
+def by_strokes(repeats: int, counts=STROKE_COUNTS) -> list[str]:
+    """The table of growing numbers of strokes on one volume: what the strokes drawn before cost a later round.
+
+    A session that has seen so many strokes gets one more, of 25 voxels, as often as is measured.
+    """
+    lines = [
+        "## More and more strokes, one new one a round",
+        "",
+        "| stroke voxels before | first round (s) | later round (s) | of it tuning | decoding "
+        "| growth of the later round | peak MB of a later round |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    array, organs = scan(STROKES_IN)
+    scale = [s * 300 / n for s, n in zip(SPACING, (STROKES_IN[0], *(n * 300 / 512 for n in STROKES_IN[1:])))]
+    image, inside = Volume(array, np.diag([scale[2], scale[1], scale[0], 1.0]), "scan"), np.argwhere(organs == 1)
+    base, first_session = None, a_session(image, a_small_network(), 1)
+    first_session.predict()
+    for count in counts:
+        session, random = first_session.anew(first_session.settings), np.random.default_rng(0)
+        constraints, results, rounds = Constraints(image.geometry), [], []
+        for number in range(2 + repeats):
+            for _ in range(count if number == 0 else 1):
+                start = inside[random.integers(len(inside))]
+                line = start + np.outer(np.arange(25), [0, 0, 1])
+                constraints.add_stroke_indices(np.minimum(line, np.array(organs.shape) - 1), 1)
+            constraints.next_round()
+            rounds.append(seconds_of(lambda s=session, c=constraints, r=results: r.append(s.refine(c))))
+        later = statistics.median(rounds[1:])
+        base = base or later
+        peak = peak_megabytes(lambda s=session, c=constraints: s.refine(c))
+        tuning, decoding = (statistics.median(r.timings[k] for r in results[1:]) for k in ("tuning", "decoding"))
+        drawn = int((results[0].strokes > 0).sum())
+        lines.append(
+            f"| {drawn:,} | {rounds[0]:.2f} | **{later:.2f}** | {tuning:.2f} | {decoding:.2f} | {later / base:.1f}x "
+            f"| {peak:.0f} |"
+        )
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
 def main() -> int:
     """Print the tables and, if asked, write them with a plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -196,6 +238,7 @@ def main() -> int:
             lines += [f"The real CT is left out: {missing}"]
     print("\n".join(lines), flush=True)
     table, voxels, times = by_volume(args.repeats, SIZES[: args.sizes])
+    table += ["", *by_strokes(args.repeats)]
     print("\n".join(["", *table]))
     if args.output:
         args.output.write_text("\n".join([*lines, "", *table]) + "\n", encoding="utf-8")
