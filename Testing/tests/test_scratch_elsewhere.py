@@ -67,6 +67,11 @@ def test_the_decision_stays_in_later_rounds():
     assert not liver_of(later)[~in_box(TRUE)].any()
 
 
+def test_a_few_points_that_contradict_it_do_not_turn_the_network_off():
+    result, _ = refined((IN_TRUE[:3], LIVER.label), (IN_FALSE[:3], 0))
+    assert SENTENCE not in result.warnings
+
+
 @pytest.mark.parametrize(
     "strokes",
     [
