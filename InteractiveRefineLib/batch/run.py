@@ -83,7 +83,7 @@ def run_batch(
         preview: also write a picture of each case.
         computing: where; None = one after the other in this process.
         base: what relative paths of rows from Python are relative to; those of a file are relative to it.
-        on_case: told after every case.
+        on_case: told after every case, also of those that workers finished before they heard of a cancel.
         progress: of the running case, where they run one after the other.
         should_cancel: once it says True, the running case is dropped and the summary says what is left.
 
@@ -102,20 +102,23 @@ def run_batch(
     cases = prepare(manifest, output, backbone=backbone, settings=settings, resume=resume, base=base, describe=describe)
     folder = BatchFolder(output)
     outcomes: dict[str, Outcome] = {}
+
+    def ended(outcome: Outcome) -> None:
+        outcomes[outcome.name] = outcome
+        folder.record(outcome)
+        if on_case is not None:
+            on_case(outcome, len(outcomes), len(cases))
+
     try:
         folder.write_journal("begin", cases=len(cases), resume=resume)
         ordered = in_computing_order(cases)
         with contextlib.closing(_outcomes(ordered, folder, preview, computing, progress, should_cancel)) as stream:
             for outcome in stream:
-                outcomes[outcome.name] = outcome
-                folder.record(outcome)
-                if on_case is not None:
-                    on_case(outcome, len(outcomes), len(cases))
+                ended(outcome)
         # What workers finished after a cancel and before they heard of it is finished all the same.
         folder.end_run()
         for outcome in folder.store.finished_in_this_run(case.name for case in cases if case.name not in outcomes):
-            outcomes[outcome.name] = outcome
-            folder.record(outcome)
+            ended(outcome)
     finally:
         folder.write_journal("end", done=len(outcomes), left=len(cases) - len(outcomes))
         folder.close()

@@ -45,14 +45,17 @@ def fresh_strokes(present: PresentLabels, strokes: RoundInput) -> np.ndarray:
     return fresh if fresh.any() else np.ones(len(fresh), dtype=bool)
 
 
-def pairs_of_round(strokes: RoundInput, fresh: np.ndarray, locked: Collection[int]) -> set[tuple[int, int]]:
-    """The allowed changes between classes that fresh strokes want or lie on, without locked ones.
+def touched_labels(strokes: RoundInput, fresh: np.ndarray, locked: Collection[int]) -> set[int]:
+    """The labels that fresh strokes want or lie on, without locked ones.
 
     Args:
         strokes: of all rounds so far.
         fresh: (S,) bool, see `fresh_strokes`.
         locked: labels that neither gain nor lose a voxel.
     """
-    touched = set(strokes.wanted[fresh].tolist()) | set(strokes.called[fresh].tolist())
-    touched -= set(locked)
+    return {*strokes.wanted[fresh].tolist(), *strokes.called[fresh].tolist()} - set(locked)
+
+
+def pairs_of_round(strokes: RoundInput, touched: Collection[int]) -> set[tuple[int, int]]:
+    """The allowed changes between touched labels, see `touched_labels`; `strokes` are those of all rounds so far."""
     return {(a, b) for a, b in allowed_pairs(strokes.called, strokes.wanted) if a in touched and b in touched}

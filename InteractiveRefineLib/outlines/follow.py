@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from ..decoding.accept import fresh_strokes, pairs_of_round
+from ..decoding.accept import fresh_strokes, pairs_of_round, touched_labels
 from ..geometry import box_of, extent_mm, padded_box
 from ..progress import ShouldCancel, never_cancel
 from ..resolution import is_any_of
 from ..scratch.at_voxels import labels_at_voxels
 from ..scratch.channels import channel_weights
-from ..scratch.features import equalized
+from ..scratch.look import equalized_at_nodes
 from ..scratch.walk import walked
-from ..scratch.working_grid import at_nodes, averaged, marked_nodes, node_spacing, working_grid
+from ..scratch.working_grid import at_nodes, marked_nodes, node_spacing, working_grid
 from .contrast import smallest_step
 from .pull import pull_of_structure, stiffer_far_away
 
@@ -50,15 +51,11 @@ class Outlines:
         self._grid = working_grid(frame.shape, frame.spacing, MOST_NODES)
         self._spacing = node_spacing(self._grid, frame.spacing)
         self._extent = extent_mm(self._grid.shape, self._spacing)
-        self._kept_intensities: np.ndarray | None = None
 
-    @property
+    @cached_property
     def _intensities(self) -> np.ndarray:
         """(C, *grid) equalized; made when the first outline is looked at, for most rounds need none."""
-        if self._kept_intensities is None:
-            means = averaged(self._frame.image, self._grid, self._device).cpu().numpy()
-            self._kept_intensities = np.stack([equalized(channel) for channel in means])
-        return self._kept_intensities
+        return equalized_at_nodes(self._frame, self._grid, self._device)
 
     def followed(
         self,
@@ -87,7 +84,7 @@ class Outlines:
             Cancelled.
         """
         fresh = fresh_strokes(present, strokes)
-        pairs = pairs_of_round(strokes, fresh, locked)
+        pairs = pairs_of_round(strokes, touched_labels(strokes, fresh, locked))
         nodes, was = at_nodes(labels, self._grid), at_nodes(network, self._grid)
         structures = sorted({label for pair in pairs for label in pair} - {0})
         walking = np.array([0, *structures], dtype=np.int64)
@@ -104,15 +101,13 @@ class Outlines:
         margin = LEASH * self._extent + (BAND + 2) * max(self._spacing)
         box = padded_box(box_of(is_any_of(nodes, walking[~np.isnan(pulls)])), margin, self._spacing, self._grid.shape)
         rows, given = rows_of[nodes[box]], given[box]
-        held = given >= 0
+        by_hand = present.manual & (labels == present.labels)
+        pull = pulls[self._nearest_structure(rows)]
+        held = (given >= 0) | at_nodes(by_hand, self._grid)[box] | np.isnan(pull)
         # What takes part is free also where no stroke shows that it may change: fixed to what may be wrong, it would
         # wear away what is right beside it.
         held |= ~is_any_of(nodes[box], {label for pair in pairs for label in pair})
-        by_hand = present.manual & (labels == present.labels)
-        held |= at_nodes(by_hand, self._grid)[box]
         held |= self._cores(rows, given, len(walking))
-        pull = pulls[self._nearest_structure(rows)]
-        held |= np.isnan(pull)
         if held.all():
             return labels
         pull = stiffer_far_away(np.nan_to_num(pull), given >= 0, self._spacing, self._extent)

@@ -10,6 +10,7 @@ from ..backbone.sampling import sample_product
 from ..decoding.accept import accept_changes
 from ..decoding.blend import slabs
 from ..progress import ShouldCancel, never_cancel, raise_if_cancelled
+from .working_grid import nodes_along
 
 
 def labels_at_voxels(
@@ -62,7 +63,4 @@ def _voxels_of(region: Box, grid: NetworkGrid) -> Box:
 
 def _cells_of(box: Box, grid: NetworkGrid) -> tuple[np.ndarray, ...]:
     """Open mesh of the nodes in whose cells the voxels of a box of the image lie."""
-    return np.ix_(*(
-        np.minimum((2 * np.arange(s.start, s.stop) + 1) * m // (2 * n), m - 1)
-        for s, n, m in zip(box, grid.image_shape, grid.shape)
-    ))  # fmt: skip
+    return np.ix_(*(nodes_along(grid, axis, np.arange(s.start, s.stop)) for axis, s in enumerate(box)))

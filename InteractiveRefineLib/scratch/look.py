@@ -14,7 +14,14 @@ from .head import embedded
 from .working_grid import averaged, marked_nodes, node_spacing, nodes_of, working_grid
 
 if TYPE_CHECKING:
+    from ..backbone.grid import NetworkGrid
     from ..image_state import ImageFrame
+
+
+def equalized_at_nodes(frame: ImageFrame, grid: NetworkGrid, device: torch.device) -> np.ndarray:
+    """(C, *grid) float32, what `features.equalized` makes of every channel's means over the cells of a grid."""
+    means = averaged(frame.image, grid, device).cpu().numpy()
+    return np.stack([equalized(channel) for channel in means])
 
 
 class Look:
@@ -36,8 +43,7 @@ class Look:
     def __init__(self, frame: ImageFrame, device: torch.device, most: int) -> None:
         self.grid = working_grid(frame.shape, frame.spacing, most)
         self.spacing = node_spacing(self.grid, frame.spacing)
-        means = averaged(frame.image, self.grid, device).cpu().numpy()
-        self.intensities = torch.as_tensor(np.stack([equalized(channel) for channel in means]), device=device)
+        self.intensities = torch.as_tensor(equalized_at_nodes(frame, self.grid, device), device=device)
         self.channel_weights = torch.ones(len(self.intensities), device=device)
         self.points = embedded(filter_bank(self.intensities, self.spacing), self.spacing)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from ..backbone.grid import NetworkGrid, most_likely
-from ..decoding.accept import fresh_strokes, pairs_of_round
+from ..decoding.accept import fresh_strokes, pairs_of_round, touched_labels
 from ..geometry import box_of, extent_mm
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress
 from ..resolution import is_any_of
@@ -156,10 +156,9 @@ class _Round:
     def __init__(self, present: PresentLabels, strokes: RoundInput, locked: Collection[int], grid: NetworkGrid) -> None:
         self._grid, self._strokes = grid, strokes
         self.fresh = fresh_strokes(present, strokes)
-        self.pairs = pairs_of_round(strokes, self.fresh, locked)
-        touched = set(strokes.wanted[self.fresh].tolist()) | set(strokes.called[self.fresh].tolist())
+        touched = touched_labels(strokes, self.fresh, locked)
+        self.pairs = pairs_of_round(strokes, touched)
         drawn = set(strokes.wanted.tolist())
-        touched -= set(locked)
         self.walking = np.array([0, *sorted((drawn & touched) - {0})], dtype=np.int64)
         highest = max(int(found.max()) for found in (present.labels, strokes.wanted, strokes.called))
         self.rows = np.zeros(highest + 1, dtype=np.int64)

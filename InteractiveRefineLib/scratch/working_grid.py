@@ -40,8 +40,13 @@ def node_spacing(grid: NetworkGrid, spacing: tuple[float, ...]) -> tuple[float, 
 
 def nodes_of(grid: NetworkGrid, voxels: np.ndarray) -> np.ndarray:
     """(N, 3) int64, the node in whose cell each image voxel (N, 3) lies."""
-    shape = np.array(grid.shape)
-    return np.minimum((2 * voxels + 1) * shape // (2 * np.array(grid.image_shape)), shape - 1)
+    return np.stack([nodes_along(grid, axis, voxels[:, axis]) for axis in range(3)], axis=1)
+
+
+def nodes_along(grid: NetworkGrid, axis: int, index: np.ndarray) -> np.ndarray:
+    """The nodes' index along one axis in whose cells voxels of the image with these indices along it lie."""
+    n, m = grid.image_shape[axis], grid.shape[axis]
+    return np.minimum((2 * index + 1) * m // (2 * n), m - 1)
 
 
 def averaged(image: np.ndarray, grid: NetworkGrid, device: torch.device) -> torch.Tensor:

@@ -8,8 +8,10 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -60,39 +62,37 @@ def _status_kilobytes(key: str) -> int:
 
 def plot(path: Path, title: str, x: Sequence[float], lines: dict[str, Sequence[float]], x_label: str) -> None:
     """Seconds against something, both logarithmic, as PNG; needs matplotlib (the extra "bench")."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.0), dpi=110)
-    for (name, values), marker in zip(lines.items(), "osD^vP"):
-        axes.plot(x, values, marker=marker, label=name)
-    axes.set(title=title, xlabel=x_label, ylabel="seconds", xscale="log", yscale="log")
-    axes.grid(which="both", alpha=0.25)
-    axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    with _axes(path, (6.4, 4.0)) as axes:
+        for (name, values), marker in zip(lines.items(), "osD^vP"):
+            axes.plot(x, values, marker=marker, label=name)
+        axes.set(title=title, xlabel=x_label, ylabel="seconds", xscale="log", yscale="log")
+        axes.grid(which="both", alpha=0.25)
 
 
 def plot_ratios(path: Path, title: str, names: Sequence[str], groups: dict[str, Sequence[float]], y_label: str) -> None:
     """How many times faster, as groups of bars on a logarithmic axis, as PNG; needs matplotlib (the extra "bench")."""
+    with _axes(path, (8.0, 4.0)) as axes:
+        width = 0.8 / len(groups)
+        for number, (group, values) in enumerate(groups.items()):
+            places = [place + (number - (len(groups) - 1) / 2) * width for place in range(len(names))]
+            bars = axes.bar(places, values, width, label=group)
+            axes.bar_label(bars, [f"{value:,.0f}" for value in values], fontsize=6, rotation=90, padding=2)
+        axes.set_xticks(range(len(names)), names, rotation=15, fontsize=8)
+        axes.set(title=title, ylabel=y_label, yscale="log")
+        axes.set_ylim(1, 5 * max(max(values) for values in groups.values()))
+        axes.grid(axis="y", alpha=0.25)
+
+
+@contextmanager
+def _axes(path: Path, inches: tuple[float, float]) -> Iterator[Any]:
+    """Axes to draw on; what is drawn gets its legend and is saved."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8.0, 4.0), dpi=110)
-    width = 0.8 / len(groups)
-    for number, (group, values) in enumerate(groups.items()):
-        places = [place + (number - (len(groups) - 1) / 2) * width for place in range(len(names))]
-        bars = axes.bar(places, values, width, label=group)
-        axes.bar_label(bars, [f"{value:,.0f}" for value in values], fontsize=6, rotation=90, padding=2)
-    axes.set_xticks(range(len(names)), names, rotation=15, fontsize=8)
-    axes.set(title=title, ylabel=y_label, yscale="log")
-    axes.set_ylim(1, 5 * max(max(values) for values in groups.values()))
-    axes.grid(axis="y", alpha=0.25)
+    figure, axes = pyplot.subplots(figsize=inches, dpi=110)
+    yield axes
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path)

@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from InteractiveRefineLib.constraints import Constraints
 from InteractiveRefineLib.image_state import ImageFrame
 from InteractiveRefineLib.metrics import dice
 from InteractiveRefineLib.partial.layers import first_tensor
+from InteractiveRefineLib.result import RefinementResult
 from InteractiveRefineLib.robot import robot_organ_strokes
 from InteractiveRefineLib.segmentation import Segment
 from InteractiveRefineLib.session import RefineSession
@@ -141,6 +143,31 @@ def a_small_network() -> Backbone:
     return Backbone(config, network.eval().requires_grad_(False), None)
 
 
+def an_organ(shape: tuple[int, int, int]) -> tuple[Volume, np.ndarray]:
+    """A scan of this many voxels, always of the same size in mm, and where its organ is."""
+    array, organs = scan(shape)
+    scale = [s * 300 / n for s, n in zip(SPACING, (shape[0], shape[1] * 300 / 512, shape[2] * 300 / 512))]
+    return Volume(array, np.diag([scale[2], scale[1], scale[0], 1.0]), "scan"), organs == 1
+
+
+def play(
+    session: RefineSession, constraints: Constraints, draw: Callable[[list[RefinementResult]], None], rounds: int
+) -> tuple[list[RefinementResult], list[float], list[float]]:
+    """Rounds in which `draw`, which sees all results so far, adds strokes first.
+
+    Returns:
+        results; seconds of every round; of the later ones the median seconds, of it tuning and decoding, and the peak
+        memory of one more in MB.
+    """
+    results, seconds = [], []
+    for _ in range(rounds):
+        draw(results)
+        seconds.append(seconds_of(lambda: results.append(session.refine(constraints))))
+    peak = peak_megabytes(lambda: session.refine(constraints))
+    tuning, decoding = (statistics.median(r.timings[k] for r in results[1:]) for k in ("tuning", "decoding"))
+    return results, seconds, [statistics.median(seconds[1:]), tuning, decoding, peak]
+
+
 def by_volume(repeats: int, sizes) -> tuple[list[str], list[float], dict[str, list[float]]]:
     """The table of growing volumes, its sizes in voxels, and what to plot."""
     lines = [
@@ -152,31 +179,25 @@ def by_volume(repeats: int, sizes) -> tuple[list[str], list[float], dict[str, li
     ]
     backbone, voxels, times, base = a_small_network(), [], {"first round": [], "later round": []}, None
     for shape in sizes:
-        array, organs = scan(shape)
-        scale = [s * 300 / n for s, n in zip(SPACING, (shape[0], shape[1] * 300 / 512, shape[2] * 300 / 512))]
-        image = Volume(array, np.diag([scale[2], scale[1], scale[0], 1.0]), "scan")
-        truth = organs == 1
+        image, truth = an_organ(shape)
         session, constraints = a_session(image, backbone, 1), Constraints(image.geometry)
         labels = session.predict()
         network = seconds_of(lambda i=image: a_session(i, backbone, 1).predict())
-        rounds, results = [], []
-        for _ in range(2 + repeats):
-            current = results[-1].labels if results else labels
-            next_strokes(constraints, truth, current, 1)
-            rounds.append(seconds_of(lambda s=session, c=constraints, r=results: r.append(s.refine(c))))
-        later = statistics.median(rounds[1:])
-        peak = peak_megabytes(lambda s=session, c=constraints: s.refine(c))
-        tuning, decoding = (statistics.median(r.timings[k] for r in results[1:]) for k in ("tuning", "decoding"))
-        base = base or (later, array.size)
-        voxels.append(array.size)
+
+        def draw(results, c=constraints, t=truth, start=labels):
+            next_strokes(c, t, results[-1].labels if results else start, 1)
+
+        results, rounds, (later, tuning, decoding, peak) = play(session, constraints, draw, 2 + repeats)
+        base = base or (later, truth.size)
+        voxels.append(truth.size)
         times["first round"].append(network + rounds[0])
         times["later round"].append(later)
         lines.append(
             f"| {' x '.join(map(str, shape))} | {network:.2f} | {network + rounds[0]:.2f} | **{later:.2f}** | "
-            f"{tuning:.2f} | {decoding:.2f} | {later / base[0]:.1f}x | {array.size / base[1]:.0f}x | {peak:.0f} |"
+            f"{tuning:.2f} | {decoding:.2f} | {later / base[0]:.1f}x | {truth.size / base[1]:.0f}x | {peak:.0f} |"
         )
         print(lines[-1], file=sys.stderr, flush=True)
-        del session, results, labels, image, array, organs
+        del session, results, labels, image, truth, draw
         gc.collect()
     return lines, voxels, times
 
@@ -193,25 +214,22 @@ def by_strokes(repeats: int, counts=STROKE_COUNTS) -> list[str]:
         "| growth of the later round | peak MB of a later round |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    array, organs = scan(STROKES_IN)
-    scale = [s * 300 / n for s, n in zip(SPACING, (STROKES_IN[0], *(n * 300 / 512 for n in STROKES_IN[1:])))]
-    image, inside = Volume(array, np.diag([scale[2], scale[1], scale[0], 1.0]), "scan"), np.argwhere(organs == 1)
+    image, organ = an_organ(STROKES_IN)
+    inside = np.argwhere(organ)
     base, first_session = None, a_session(image, a_small_network(), 1)
     first_session.predict()
     for count in counts:
         session, random = first_session.anew(first_session.settings), np.random.default_rng(0)
-        constraints, results, rounds = Constraints(image.geometry), [], []
-        for number in range(2 + repeats):
-            for _ in range(count if number == 0 else 1):
-                start = inside[random.integers(len(inside))]
-                line = start + np.outer(np.arange(25), [0, 0, 1])
-                constraints.add_stroke_indices(np.minimum(line, np.array(organs.shape) - 1), 1)
-            constraints.next_round()
-            rounds.append(seconds_of(lambda s=session, c=constraints, r=results: r.append(s.refine(c))))
-        later = statistics.median(rounds[1:])
+        constraints = Constraints(image.geometry)
+
+        def draw(results, c=constraints, first=count, r=random):
+            for _ in range(1 if results else first):
+                line = inside[r.integers(len(inside))] + np.outer(np.arange(25), [0, 0, 1])
+                c.add_stroke_indices(np.minimum(line, np.array(organ.shape) - 1), 1)
+            c.next_round()
+
+        results, rounds, (later, tuning, decoding, peak) = play(session, constraints, draw, 2 + repeats)
         base = base or later
-        peak = peak_megabytes(lambda s=session, c=constraints: s.refine(c))
-        tuning, decoding = (statistics.median(r.timings[k] for r in results[1:]) for k in ("tuning", "decoding"))
         drawn = int((results[0].strokes > 0).sum())
         lines.append(
             f"| {drawn:,} | {rounds[0]:.2f} | **{later:.2f}** | {tuning:.2f} | {decoding:.2f} | {later / base:.1f}x "

@@ -21,7 +21,9 @@ from distributed import LocalCluster  # noqa: E402
 from InteractiveRefineLib.batch import Computing, on_dask  # noqa: E402
 from InteractiveRefineLib.batch.case import Case  # noqa: E402
 from InteractiveRefineLib.batch.outcome import FAILED, FINISHED, Outcome  # noqa: E402
+from InteractiveRefineLib.batch.serial import run_here  # noqa: E402
 from InteractiveRefineLib.errors import InputError  # noqa: E402
+from InteractiveRefineLib.progress import no_progress  # noqa: E402
 
 pytest_plugins = ["batch_examples"]
 
@@ -173,6 +175,23 @@ def test_cancelling_leaves_what_was_not_finished(batch_of, inputs, scheduler):
     assert sorted(p.name for p in (out / "_batch").iterdir()) == ["journal.jsonl", "lock"]
     resumed = batch_of(*[a_row(name) for name in "abcdef"], resume=True)
     assert len(resumed.finished) == 6
+
+
+def test_what_a_worker_finishes_before_it_hears_of_a_cancel_is_recorded_and_told(batch_of, inputs, monkeypatch):
+    def without_hearing_of_it(cases, folder, computing, **more):
+        for number, outcome in enumerate(run_here(cases[:3], folder.store, **more, progress=no_progress)):
+            if number == 0:
+                yield outcome
+
+    monkeypatch.setattr(on_dask, "run_on_dask", without_hearing_of_it)
+    told = []
+    result = batch_of(
+        *[a_row(name) for name in "abcd"],
+        computing=Computing(workers=2),
+        on_case=lambda outcome, done, total: told.append((outcome.name, done, total)),
+    )
+    assert told == [("a", 1, 4), ("b", 2, 4), ("c", 3, 4)]
+    assert [outcome.name for outcome in result.finished] == ["a", "b", "c"] and result.left == ("d",)
 
 
 def fields_of(inputs, name="a"):

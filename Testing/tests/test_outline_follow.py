@@ -143,7 +143,7 @@ class TestWhatStays:
             assert np.array_equal(followed(image=image), DECODED)
 
     def test_a_structure_of_which_the_network_was_right_and_the_image_is_not_even_read(self, monkeypatch):
-        monkeypatch.setattr(follow, "averaged", None)
+        monkeypatch.setattr(follow, "equalized_at_nodes", None)
         assert np.array_equal(followed(network=DECODED), DECODED)
 
     def test_changes_that_no_stroke_shows(self):
