@@ -9,6 +9,7 @@ from .class_table import ClassTable
 from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
 from .decoding.setup import decoder_of_round, region_that_matters
+from .decoding.weight import belief_in
 from .image_state import NetworkState
 from .present import PresentLabels
 from .progress import Progress, ShouldCancel
@@ -70,6 +71,7 @@ def round_with_network(
             decoder, reaches = decoder_of_round(
                 state, present, strokes, seeds, tuned,
                 reach=settings.reach, n_classes=len(table), locked=locked, learned=learned,
+                belief=1.0 if outcome is None else belief_in(outcome.wrong_share),
             )  # fmt: skip
             decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
@@ -101,5 +103,5 @@ def _tuned(
         return None, state.logits
     problem = tuning_problem(state, present.labels, voxels[known], wanted[known], settings.seed)
     outcome = tune(problem, settings, progress=progress, should_cancel=should_cancel)
-    region = region_that_matters(state, present, strokes, seeds, settings)
+    region = region_that_matters(state, present, strokes, seeds, settings, belief_in(outcome.wrong_share))
     return outcome, tuned_logits(state, outcome.values, region)

@@ -135,13 +135,15 @@ def largest_and_lead(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return largest.view(logits.shape[1:]), lead.view(logits.shape[1:])
 
 
-def may_follow_far(label: int, choice: str, doubt: Doubt) -> bool:
+def may_follow_far(label: int, choice: str, doubt: Doubt, belief: float = 1.0) -> bool:
     """False where a class cannot be trusted far from its strokes, whatever the tuned network says."""
     known = label < len(doubt.of_class)
-    return known and (choice == "whole" or (choice == "automatic" and doubt.of_class[label] > NO_TRUST))
+    return known and (choice == "whole" or (choice == "automatic" and belief > 0 and doubt.of_class[label] > NO_TRUST))
 
 
-def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choice: str, doubt: Doubt) -> Reach:
+def decide_reach(
+    tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choice: str, doubt: Doubt, belief: float = 1.0
+) -> Reach:
     """Decide for one class.
 
     Args:
@@ -150,8 +152,9 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
         stroke_voxels: (N, 3) integer grid voxels of the class's strokes.
         choice: "automatic" (as far as the network's doubt goes), "local" or "whole".
         doubt: of the untuned network.
+        belief: in the tuned network, see `weight.belief_in`; only of "automatic".
     """
-    if not may_follow_far(label, choice, doubt):
+    if not may_follow_far(label, choice, doubt, belief):
         return Reach(label, np.zeros(tuned.shape, dtype=np.float32))
     parts, count = ndimage.label(tuned == label)
     touched = np.zeros(count + 1, dtype=bool)
@@ -161,7 +164,7 @@ def decide_reach(tuned: np.ndarray, label: int, stroke_voxels: np.ndarray, choic
         return Reach(label, touched[parts].astype(np.float32))
     region = np.zeros(tuned.shape, dtype=np.float32)
     where, trust = doubt.trust(label)
-    region.reshape(-1)[where] = np.where(touched[parts.reshape(-1)[where]], trust, np.float32(0))
+    region.reshape(-1)[where] = np.where(touched[parts.reshape(-1)[where]], np.float32(belief) * trust, np.float32(0))
     return Reach(label, region)
 
 
@@ -172,6 +175,7 @@ def decide_reaches(
     stroke_voxels: np.ndarray,
     choice: str,
     doubt: Doubt,
+    belief: float = 1.0,
 ) -> list[Reach]:
     """One decision per known class that strokes name; background has no structure that could be missing.
 
@@ -183,11 +187,11 @@ def decide_reaches(
         present: (*grid shape) present labels.
         wanted: (N,) labels that strokes name.
         stroke_voxels: (N, 3) integer grid voxels of these strokes.
-        choice: see `decide_reach`.
+        choice, belief: see `decide_reach`.
         doubt: of the untuned network.
     """
     known = [label for label in np.unique(wanted).tolist() if 0 < label < len(doubt.of_class)]
-    reaches = [decide_reach(tuned, label, stroke_voxels[wanted == label], choice, doubt) for label in known]
+    reaches = [decide_reach(tuned, label, stroke_voxels[wanted == label], choice, doubt, belief) for label in known]
     if choice == "automatic" and len(known) > 1:
         for reach in reaches:
             reach.trust[np.isin(present, [label for label in known if label != reach.label])] = 0

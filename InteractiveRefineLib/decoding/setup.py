@@ -33,6 +33,7 @@ def decoder_of_round(
     n_classes: int,
     locked: set[int],
     learned: dict[int, torch.Tensor] | None = None,
+    belief: float = 1.0,
 ) -> tuple[Decoder, list[Reach]]:
     """The decoder of one round, and the decision of how far each class may follow the tuned network.
 
@@ -42,11 +43,12 @@ def decoder_of_round(
         n_classes: all classes, with those the network does not know.
         locked: labels that neither gain nor lose a voxel.
         learned: see `DecodingInput`.
+        belief: in the tuned network, see `weight.belief_in`.
     """
     named, nearest = ~strokes.guessed, np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
     tuned_labels = most_likely(tuned).cpu().numpy()
     reaches = decide_reaches(
-        tuned_labels, state.on_grid(present.labels), strokes.wanted[named], nearest[named], reach, state.doubt
+        tuned_labels, state.on_grid(present.labels), strokes.wanted[named], nearest[named], reach, state.doubt, belief
     )
     guessed = np.append(strokes.guessed, np.zeros(len(seeds.labels) - len(strokes), dtype=bool))
     task = DecodingInput(
@@ -64,7 +66,7 @@ def decoder_of_round(
     )
     drawn = np.flatnonzero(task.fresh[: len(strokes)])
     weight = tuned_weight(
-        state.grid, strokes.voxels[drawn], task.stretch[drawn], task.spacing, task.lengths, joint_trust(reaches)
+        state.grid, strokes.voxels[drawn], task.stretch[drawn], task.spacing, task.lengths, joint_trust(reaches), belief
     )
     logits = BlendedLogits(
         state.grid, state.logits, tuned, weight.to(state.device), state.logit_labels, n_classes, into_tuned=True
@@ -73,7 +75,12 @@ def decoder_of_round(
 
 
 def region_that_matters(
-    state: NetworkState, present: PresentLabels, strokes: RoundInput, seeds: Seeds, settings: RefineSettings
+    state: NetworkState,
+    present: PresentLabels,
+    strokes: RoundInput,
+    seeds: Seeds,
+    settings: RefineSettings,
+    belief: float = 1.0,
 ) -> Box | None:
     """The box of the network's grid in which the tuned network is believed at all; None where that is about everywhere.
 
@@ -81,12 +88,12 @@ def region_that_matters(
     doubt about a stroked class.
     """
     named = {label for label in strokes.wanted[~strokes.guessed].tolist() if label}
-    far = [label for label in sorted(named) if may_follow_far(label, settings.reach, state.doubt)]
+    far = [label for label in sorted(named) if may_follow_far(label, settings.reach, state.doubt, belief)]
     if settings.update != "protected" or (far and settings.reach == "whole"):
         return None
     drawn = np.flatnonzero(fresh_seeds(present, strokes, seeds, state.doubt)[: len(strokes)])
     stretch = state.doubt.stretch(strokes.wanted[drawn], strokes.guessed[drawn])
-    boxes = [boxes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths)[1]]
+    boxes = [boxes_in_reach(state.grid, strokes.voxels[drawn], stretch, state.frame.spacing, state.lengths, belief)[1]]
     boxes += [box_of(state.doubt.may_be_trusted(label)) for label in far]
     boxes = [box for box in boxes if box is not None and all(side.start < side.stop for side in box)]
     if not boxes:

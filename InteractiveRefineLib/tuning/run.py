@@ -21,12 +21,14 @@ class TuningOutcome:
         values: the tuned parameters, detached.
         loss_curve: the reported loss before each step and after the last one.
         violated: stroke voxels whose most likely class is still not the wanted one.
+        wrong_share: what share of all stroke voxels these are, 0 to 1, every class counting the same.
         notes: sentences for the user.
     """
 
     values: list[torch.Tensor]
     loss_curve: list[float]
     violated: int
+    wrong_share: float
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,8 +79,9 @@ def tune(
         objective.backward()
         optimizer.step()
     with torch.no_grad():
-        violated = int(problem.violated(problem.stroke_logits(best)).sum())
-    return TuningOutcome(best, curve, violated, notes)
+        violated = problem.violated(problem.stroke_logits(best))
+        wrong_share = float(problem.balanced_weights()[violated].sum())
+    return TuningOutcome(best, curve, int(violated.sum()), wrong_share, notes)
 
 
 def _any_violated(problem: TuningProblem, values: list[torch.Tensor]) -> bool:

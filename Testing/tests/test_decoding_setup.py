@@ -165,12 +165,12 @@ class TestFreshSeedsOfAClassTheNetworkDoesNotFind:
 class TestTheDecoderOfARound:
     """The tuned network here calls everything liver, ten logits ahead."""
 
-    def decoded(self, state, present, one, reach="local", n_classes=3, locked=(), tuned=None):
+    def decoded(self, state, present, one, reach="local", n_classes=3, locked=(), tuned=None, **more):
         if tuned is None:
             tuned = torch.zeros_like(state.logits)
             tuned[1] = 10.0
         decoder, reaches = decoder_of_round(
-            state, present, *one, tuned, reach=reach, n_classes=n_classes, locked=set(locked)
+            state, present, *one, tuned, reach=reach, n_classes=n_classes, locked=set(locked), **more
         )
         decoder.blend()
         return decoder, reaches
@@ -209,6 +209,24 @@ class TestTheDecoderOfARound:
             assert [(r.label, r.name) for r in reaches] == [(1, name)]  # "not this class" names none
         assert (found.labels[state.labels == 0] == 1).all()
 
+    def test_believes_a_network_that_could_not_be_taught_close_to_the_strokes_only(self, state):
+        usual, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)))
+        untaught, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)), belief=0.0)
+        for found, reach in ((usual, state.lengths.blend_limit), (untaught, state.lengths.blend_sigma)):
+            changed = np.argwhere(found.labels != state.labels)
+            away = np.linalg.norm((changed[:, None] - EMPTY) * state.frame.spacing, axis=-1).min(axis=1)
+            assert 0.5 * reach < away.max() <= reach + 1
+        whole, reaches = self.decoded(state, at_first(state), a_round((EMPTY, 1)), "whole", belief=0.0)
+        assert reaches[0].name == "whole" and (whole.labels[state.labels == 0] == 1).all()
+
+    def test_believes_such_a_network_less_far_from_the_strokes_too(self, state, monkeypatch):
+        everywhere = np.arange(state.labels.size), np.ones(state.labels.size, np.float32)
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, 1.0, 1.0])
+        monkeypatch.setattr(state.doubt, "trust", lambda label: everywhere)
+        for belief in (1.0, 0.25, 0.0):
+            _, reaches = self.decoded(state, at_first(state), a_round((EMPTY, 1)), "automatic", belief=belief)
+            assert [float(reach.trust.max()) for reach in reaches] == [belief]
+
     def test_strokes_that_only_guess_act_less_far(self, state):
         sure, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1)))
         guess, _ = self.decoded(state, at_first(state), a_round((EMPTY, 1), guessed=[True] * 6))
@@ -216,8 +234,8 @@ class TestTheDecoderOfARound:
 
 
 class TestTheRegionThatMatters:
-    def region(self, state, *strokes, **settings):
-        return region_that_matters(state, at_first(state), *a_round(*strokes), RefineSettings(**settings))
+    def region(self, state, *strokes, belief=1.0, **settings):
+        return region_that_matters(state, at_first(state), *a_round(*strokes), RefineSettings(**settings), belief)
 
     def test_around_the_strokes_of_classes_that_the_network_is_certain_of(self, state, monkeypatch):
         monkeypatch.setattr(state.doubt, "of_class", [0.0, NO_TRUST, NO_TRUST])
@@ -251,6 +269,15 @@ class TestTheRegionThatMatters:
         assert [s.start for s in both] == np.minimum([s.start for s in alone], [2, 3, 8]).tolist()
         assert [s.stop for s in both] == np.maximum([s.stop for s in alone], [5, 7, 20]).tolist()
 
+    def test_close_to_the_strokes_where_the_network_could_not_be_taught(self, state, monkeypatch):
+        monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
+        monkeypatch.setattr(state, "lengths", Distances(2.0, 1.0, 1.0))
+        monkeypatch.setattr(state.doubt, "may_be_trusted", lambda label: np.ones(state.grid.shape, bool))
+        assert self.region(state, (MISSED, 1)) is None
+        region, reach = self.region(state, (MISSED, 1), belief=0.0), np.ceil(2.0 / np.array(state.frame.spacing))
+        assert [s.start for s in region] == np.maximum(MISSED.min(axis=0) - reach, 0).tolist()
+        assert [s.stop for s in region] == np.minimum(MISSED.max(axis=0) + reach + 1, state.grid.shape).tolist()
+
     def test_everywhere_where_little_would_be_saved_or_nothing_is_protected(self, state, monkeypatch):
         monkeypatch.setattr(state.doubt, "of_class", [0.0, 2 * NO_TRUST, 0.0])
         monkeypatch.setattr(state, "lengths", Distances(1.0, 1.0, 1.0))
@@ -259,6 +286,24 @@ class TestTheRegionThatMatters:
         assert self.region(state, (IN_SPLEEN, 2)) is not None  # certain of it
         assert self.region(state, (IN_SPLEEN, 2), reach="whole") is None
         assert self.region(state, (IN_SPLEEN, 2), update="cross-entropy") is None
+
+    def test_how_much_stays_wrong_after_tuning_decides_how_far_the_network_is_believed(self, monkeypatch):
+        given = []
+
+        def region(*arguments):
+            given.append(arguments[5])
+            return region_that_matters(*arguments)
+
+        def decoder(*arguments, **more):
+            given.append(more["belief"])
+            return decoder_of_round(*arguments, **more)
+
+        monkeypatch.setattr("InteractiveRefineLib.network_round.region_that_matters", region)
+        monkeypatch.setattr("InteractiveRefineLib.network_round.decoder_of_round", decoder)
+        monkeypatch.setattr("InteractiveRefineLib.network_round.belief_in", lambda wrong: 1 - 0.5 * wrong)
+        session = a_session(reach="local", steps=0)
+        session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0)))
+        assert given == [0.75, 0.75], "without a step the liver's stroke stays wrong, the background's is right"
 
     def test_computing_nothing_outside_it_changes_nothing(self, monkeypatch):
         def labels_of():

@@ -16,6 +16,7 @@ from InteractiveRefineLib.decoding.reach import (  # noqa: E402
     decide_reaches,
     joint_trust,
     largest_and_lead,
+    may_follow_far,
 )
 
 SHAPE = (4, 10, 10)
@@ -165,6 +166,24 @@ def test_automatic_goes_as_far_as_the_doubt():
     dark = decide_reach(tuned, 1, strokes, "automatic", doubt)
     assert dark.name == "local" or dark.trust.max() > 0
     assert np.array_equal(dark.trust > 0, (tuned == 1) & (np.arange(10) < 5)[:, None] & (np.arange(10) < 5))
+
+
+def test_an_untaught_network_is_trusted_less_far_away_unless_the_user_says_otherwise():
+    tuned, strokes = two_parts()
+    missing = torch.zeros(2, *SHAPE)
+    missing[0], missing[1] = 5.0, -5.0
+    missing[1][:, :5, :5] = 4.9  # nearly won there, yet is nowhere
+    doubt = doubt_of(missing)
+    usual = decide_reach(tuned, 1, strokes, "automatic", doubt).trust
+    assert usual.max() > 0.5
+    for belief in (0.0, 0.25):
+        found = decide_reach(tuned, 1, strokes, "automatic", doubt, belief).trust
+        np.testing.assert_allclose(found, belief * usual)
+        several = decide_reaches(tuned, 0 * tuned, np.array([1, 1]), strokes, "automatic", doubt, belief)
+        assert np.array_equal(several[0].trust, found)
+        assert decide_reach(tuned, 1, strokes, "whole", doubt, belief).trust.max() == 1
+    assert not may_follow_far(1, "automatic", doubt, 0.0)
+    assert may_follow_far(1, "automatic", doubt, 0.1) and may_follow_far(1, "whole", doubt, 0.0)
 
 
 def test_the_word_for_a_reach_goes_by_the_middle_of_its_region():

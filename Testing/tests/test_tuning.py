@@ -101,6 +101,13 @@ def test_a_stroke_is_violated_when_another_class_is_more_likely():
     assert problem.violated(problem.stroke_logits(problem.part.initial)).tolist() == [False, True, True]
 
 
+def test_the_share_of_the_strokes_that_stays_wrong_counts_every_class_the_same():
+    problem = a_problem(Head([[1.0], [0.0], [0.0]]), [[1]] * 3 + [[-1]], [0, 0, 1, 0], [[1]])
+    outcome = run(problem, steps=0)  # of class 0 one of three is wrong, of class 1 all
+    assert outcome.violated == 2 and outcome.wrong_share == pytest.approx((1 / 3 + 1) / 2)
+    assert run(two_organs(), steps=300).wrong_share == 0
+
+
 def by_hand():
     """One feature, two classes, no bias: W = (1, 0); one stroke (feature 1, wants class 1), one anchor (feature 2)."""
     return a_problem(Head([[1.0], [0.0]]), [[1]], [1], [[2]])

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from InteractiveRefineLib.backbone.grid import NetworkGrid  # noqa: E402
 from InteractiveRefineLib.decoding.blend import Distances  # noqa: E402
-from InteractiveRefineLib.decoding.weight import boxes_in_reach, tuned_weight  # noqa: E402
+from InteractiveRefineLib.decoding.weight import belief_in, boxes_in_reach, tuned_weight  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -119,6 +119,36 @@ def test_a_stroke_so_far_outside_that_it_reaches_no_node_does_nothing():
     assert not the_weight(grid, np.array([[5, 12, 3]])).any()
     trust = np.full(grid.shape, 0.5, np.float32)
     assert the_weight(grid, np.array([[5, 12, 3]]), trust=trust).eq(0.5).all()
+
+
+def test_a_network_that_could_not_be_taught_its_strokes_is_believed_close_to_them_only():
+    grid, ones = NetworkGrid(SHAPE, WHOLE, SHAPE), np.ones(len(STROKES))
+    usual = the_weight(grid)
+    away = np.linalg.norm((np.argwhere(usual.numpy() >= 0)[:, None] - STROKES) * SPACING, axis=-1).min(axis=1)
+    beyond = torch.from_numpy(away.reshape(SHAPE) > LENGTHS.blend_sigma)
+    assert usual[beyond].max() > 0.5
+    for belief in (0.0, 0.25, 1.0):
+        found = tuned_weight(grid, STROKES, ones, SPACING, LENGTHS, None, belief)
+        assert torch.equal(found[~beyond], usual[~beyond])
+        torch.testing.assert_close(found[beyond], belief * usual[beyond])
+
+
+def test_the_box_in_reach_of_such_a_network_ends_where_its_weight_does():
+    grid, ones = NetworkGrid(SHAPE, WHOLE, SHAPE), np.ones(2)
+    lengths = Distances(2.0, 3.0, 6.0)
+    _, nodes = boxes_in_reach(grid, STROKES[:2], ones, SPACING, lengths, 0.0)
+    assert nodes == (slice(4, 7), slice(10, 15), slice(8, 14))  # 2 mm: 1 slice or 2 voxels
+    assert (
+        boxes_in_reach(grid, STROKES[:2], ones, SPACING, lengths, 0.01)[1]
+        == boxes_in_reach(grid, STROKES[:2], ones, SPACING, lengths)[1]
+    )
+    weight = tuned_weight(grid, STROKES[:2], ones, SPACING, lengths, None, 0.0)
+    assert weight[5, 10, 10] > 0 and weight[5, 12, 13] > 0 and weight[5, 12, 14] == 0
+
+
+@pytest.mark.parametrize("wrong, belief", [(0, 1), (0.33, 1), (5 / 12, 0.5), (0.5, 0), (1, 0)])
+def test_the_more_strokes_tuning_leaves_wrong_the_less_the_network_is_believed_beyond_them(wrong, belief):
+    assert belief_in(wrong) == pytest.approx(belief)
 
 
 def test_a_single_slice_has_its_weight_too():
