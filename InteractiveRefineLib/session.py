@@ -27,6 +27,7 @@ from .segmentation import Segment, Segmentation
 from .settings import RefineSettings
 from .smaller import run_smaller
 from .stages import Stages
+from .strokes_round import round_with_strokes_alone
 from .tuning.run import TuningOutcome, number_of_steps
 from .volume import Volume
 
@@ -202,8 +203,8 @@ class RefineSession:
         if self._table.n_known == 1 or self._is_elsewhere(state, strokes, warnings, should_cancel):  # no network helps
             seeds, outcome, reaches = Seeds(strokes.voxels, strokes.wanted), None, []
             with stages("decoding") as progress:
-                labels = state.propagation.labels(
-                    self._present, strokes, constraints.locked, self.settings.seed, progress, should_cancel
+                labels = round_with_strokes_alone(
+                    state, self._present, strokes, constraints.locked, self.settings, progress, should_cancel
                 )
         else:
             labels, seeds, outcome, reaches, notes = round_with_network(

@@ -56,6 +56,17 @@ def touched_labels(strokes: RoundInput, fresh: np.ndarray, locked: Collection[in
     return {*strokes.wanted[fresh].tolist(), *strokes.called[fresh].tolist()} - set(locked)
 
 
+def seen_share(strokes: RoundInput, fresh: np.ndarray, touched: Collection[int]) -> float:
+    """The part of its strokes whose effect the user has seen, 0 to 1, of the newest structure that is touched.
+
+    Args:
+        strokes, fresh: see `touched_labels`.
+        touched: labels.
+    """
+    drawn = {label for label in strokes.wanted.tolist() if label in touched and label}
+    return min((float(np.mean(~fresh[strokes.wanted == label])) for label in drawn), default=0.0)
+
+
 def pairs_of_round(strokes: RoundInput, touched: Collection[int]) -> set[tuple[int, int]]:
     """The allowed changes between touched labels, see `touched_labels`; `strokes` are those of all rounds so far."""
     return {(a, b) for a, b in allowed_pairs(strokes.called, strokes.wanted) if a in touched and b in touched}

@@ -13,7 +13,7 @@ LIBRARY = ROOT / "InteractiveRefineLib"
 MODULE = ROOT / "InteractiveRefine"
 SLICER_PACKAGES = {"slicer", "qt", "vtk", "ctk", "vtkmodules", "PythonQt"}
 #: The parts of the library that compute with networks; everything else must work before torch is installed.
-NEEDS_TORCH = {"backbone", "partial", "tuning", "decoding", "scratch", "outlines", "network_round"}
+NEEDS_TORCH = {"backbone", "partial", "tuning", "decoding", "scratch", "outlines", "network_round", "strokes_round"}
 NEEDS_TORCH |= {"session", "image_state", "standardized", "report", "device", "dispatch", "smaller"}
 
 LIBRARY_FILES = sorted(LIBRARY.rglob("*.py"))
