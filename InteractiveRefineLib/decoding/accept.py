@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ..present import PresentLabels
     from ..round_input import RoundInput
 
+#: A structure of whose strokes the user has seen the effect of more than this part is about right: that is from the
+#: third round on. Before, all its strokes together still make it.
+SETTLED = 0.6
+
 
 def allowed_pairs(called: np.ndarray, wanted: np.ndarray) -> set[tuple[int, int]]:
     """The changes (from, to) that some stroke shows.

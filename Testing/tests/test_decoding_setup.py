@@ -122,7 +122,7 @@ class TestFreshSeeds:
 
 
 class TestFreshSeedsOfAClassTheNetworkDoesNotFind:
-    """What it is, all its strokes make it together: once it is touched, all of them are fresh."""
+    """What it is, all its strokes make it together: once it is touched, all of them are fresh, until it is settled."""
 
     GROWN = MISSED + [1, 0, 0]
 
@@ -154,12 +154,19 @@ class TestFreshSeedsOfAClassTheNetworkDoesNotFind:
     def test_a_new_stroke_of_another_class_elsewhere_does_not_touch_it(self, state, label, doubt):
         assert self.second_round(state, label, IN_LIVER, 2, doubt) == self.ONLY_NEW
 
+    @pytest.mark.parametrize("label, doubt", [(3, doubt_about()), (1, doubt_about(1))])
+    def test_once_most_of_its_strokes_were_seen_only_what_is_new_is(self, state, label, doubt):
+        one_new = self.second_round(state, label, IN_LIVER[:1], label, doubt)
+        assert one_new == [False] * 9 + [True] + [False] * 3  # three of four; of two new ones above, three of five
+        one_upon = self.second_round(state, label, IN_LIVER[:1], 0, doubt, called=label)
+        assert one_upon == [False] * 9 + [True] + [False] * 3
+
     def test_strokes_that_took_something_from_it_are_fresh_with_it(self, state):
         strokes = (MISSED, 3), (EMPTY, 0)
         present = after(at_first(state), *a_round(*strokes))
-        one, seeds = a_round(*strokes, (IN_LIVER, 3))
+        one, seeds = a_round(*strokes, (IN_LIVER, 3), (IN_SPLEEN, 3))
         one.called[3:5] = 3  # two background strokes were drawn on it
-        assert fresh(present, one, seeds).tolist() == [True] * 5 + [False] * 4 + [True] * 2
+        assert fresh(present, one, seeds).tolist() == [True] * 5 + [False] * 4 + [True] * 4
 
 
 class TestTheDecoderOfARound:
