@@ -67,11 +67,12 @@ def round_with_network(
         if settings.update != "protected":
             labels = unprotected_labels(state.grid, tuned, present.labels, locked, should_cancel)
             return labels, seeds, outcome, [], warnings
+        belief = 1.0 if outcome is None else belief_in(outcome.wrong_share)
         with torch.no_grad():
             decoder, reaches = decoder_of_round(
                 state, present, strokes, seeds, tuned,
                 reach=settings.reach, n_classes=len(table), locked=locked, learned=learned,
-                belief=1.0 if outcome is None else belief_in(outcome.wrong_share),
+                belief=belief,
             )  # fmt: skip
             decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
@@ -79,7 +80,7 @@ def round_with_network(
             labels = decoder.labels
             if settings.reach == "automatic":
                 labels = state.outlines.followed(
-                    labels, state.labels, present, strokes, locked, settings.seed, should_cancel
+                    labels, state.labels, present, strokes, locked, settings.seed, should_cancel, belief
                 )
     return labels, seeds, outcome, reaches, warnings
 

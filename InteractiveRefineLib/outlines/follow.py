@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 
 from ..decoding.accept import fresh_strokes, pairs_of_round, touched_labels
 from ..geometry import box_of, extent_mm, padded_box
@@ -20,8 +19,8 @@ from ..scratch.channels import channel_weights
 from ..scratch.look import equalized_at_nodes
 from ..scratch.walk import walked
 from ..scratch.working_grid import at_nodes, marked_nodes, node_spacing, working_grid
-from .contrast import smallest_step
 from .pull import pull_of_structure, stiffer_far_away
+from .sides import BAND, cores, nearest_structure
 
 if TYPE_CHECKING:
     from ..image_state import ImageFrame
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
 
 #: Nodes of the grid at most.
 MOST_NODES = 500_000
-#: Nodes beside an outline that may change sides, but never more than leave this part of a structure inside.
-BAND, CORE = 3, 0.3
-#: Around strokes of other classes the inside of a structure may change, too: so far, as a part of the image's extent.
-LEASH = 0.08
+#: Around strokes of other classes the inside of a structure may change, too: so far, as a part of the image's extent;
+#: farther where the network could not be taught, for what it calls an inside is less sure.
+LEASH, LEASH_UNTAUGHT = 0.08, 0.2
 #: How sharply differences of intensity stop the walk.
 BETA = 10.0
 
@@ -66,6 +64,7 @@ class Outlines:
         locked: Collection[int] = (),
         seed: int = 0,
         should_cancel: ShouldCancel = never_cancel,
+        belief: float = 1.0,
     ) -> np.ndarray:
         """New labels (*frame shape): beside outlines, a walker from the inside of both sides and the strokes decides.
 
@@ -79,6 +78,7 @@ class Outlines:
             strokes: of all rounds so far.
             locked: labels that neither gain nor lose a voxel.
             seed: of samples.
+            belief: in the network as far as it was tuned, see `weight.belief_in`: less makes outlines looser.
 
         Raises:
             Cancelled.
@@ -88,7 +88,7 @@ class Outlines:
         nodes, was = at_nodes(labels, self._grid), at_nodes(network, self._grid)
         structures = sorted({label for pair in pairs for label in pair} - {0})
         walking = np.array([0, *structures], dtype=np.int64)
-        pulls = np.array([np.nan, *(self._pull(nodes == label, was == label, seed) for label in structures)])
+        pulls = np.array([np.nan, *(self._pull(nodes == label, was == label, seed, belief) for label in structures)])
         if np.isnan(pulls).all():
             return labels
         # The walk is between these structures and the rest, whatever it is called.
@@ -98,19 +98,20 @@ class Outlines:
         given = np.full(self._grid.shape, -1, dtype=np.int64)
         given.reshape(-1)[marked] = classes
 
-        margin = LEASH * self._extent + (BAND + 2) * max(self._spacing)
+        leash = float(np.interp(belief, (0, 1), (LEASH_UNTAUGHT, LEASH))) * self._extent
+        margin = leash + (BAND + 2) * max(self._spacing)
         box = padded_box(box_of(is_any_of(nodes, walking[~np.isnan(pulls)])), margin, self._spacing, self._grid.shape)
         rows, given = rows_of[nodes[box]], given[box]
         by_hand = present.manual & (labels == present.labels)
-        pull = pulls[self._nearest_structure(rows)]
+        pull = pulls[nearest_structure(rows, self._spacing)]
         held = (given >= 0) | at_nodes(by_hand, self._grid)[box] | np.isnan(pull)
         # What takes part is free also where no stroke shows that it may change: fixed to what may be wrong, it would
         # wear away what is right beside it.
         held |= ~is_any_of(nodes[box], {label for pair in pairs for label in pair})
-        held |= self._cores(rows, given, len(walking))
+        held |= cores(rows, given, self._spacing, leash)
         if held.all():
             return labels
-        pull = stiffer_far_away(np.nan_to_num(pull), given >= 0, self._spacing, self._extent)
+        pull = stiffer_far_away(np.nan_to_num(pull), given >= 0, self._spacing, self._extent, belief)
         weights = channel_weights(self._intensities.reshape(len(self._intensities), -1), marked, classes)
         prior = F.one_hot(self._put(np.where(given >= 0, given, rows)), len(walking)).movedim(-1, 0).float()
         solved = walked(
@@ -125,40 +126,12 @@ class Outlines:
         np.copyto(out, labels, where=by_hand)
         return out
 
-    def _pull(self, now: np.ndarray, before: np.ndarray, seed: int) -> float:
+    def _pull(self, now: np.ndarray, before: np.ndarray, seed: int, belief: float) -> float:
         """NaN where the outline stays."""
-        found = pull_of_structure(lambda: self._intensities, now, before, self._spacing, seed) if now.any() else None
+        if not now.any():
+            return np.nan
+        found = pull_of_structure(lambda: self._intensities, now, before, self._spacing, seed, belief)
         return np.nan if found is None else found
-
-    def _cores(self, rows: np.ndarray, given: np.ndarray, count: int) -> np.ndarray:
-        """(*box) bool, nodes inside each side that no stroke puts in doubt."""
-        cores = np.zeros(rows.shape, dtype=bool)
-        leash = LEASH * self._extent
-        band = (BAND + 0.5) * smallest_step(self._grid.shape, self._spacing)
-        for row in range(count):
-            side = rows == row
-            if not side.any():
-                continue
-            # Beyond the box a side goes on: the box's face is no outline.
-            padded = np.pad(side, 1, mode="edge")
-            if padded.all():
-                cores |= side
-                continue
-            depth = ndimage.distance_transform_edt(padded, sampling=self._spacing)[1:-1, 1:-1, 1:-1]
-            deepest = min(band, float(np.quantile(depth[side], 1 - CORE))) if row else band
-            core = side & (depth >= deepest)
-            others = (given >= 0) & (given != row)
-            if others.any():
-                core &= ndimage.distance_transform_edt(~others, sampling=self._spacing) > leash
-            cores |= core
-        return cores
-
-    def _nearest_structure(self, rows: np.ndarray) -> np.ndarray:
-        """(*box) the row of the structure that every node belongs to or lies closest to."""
-        nearest = ndimage.distance_transform_edt(
-            rows == 0, sampling=self._spacing, return_distances=False, return_indices=True
-        )
-        return rows[tuple(nearest)]
 
     def _put(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=self._device)

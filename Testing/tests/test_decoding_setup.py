@@ -9,6 +9,7 @@ from InteractiveRefineLib.decoding.blend import Distances  # noqa: E402
 from InteractiveRefineLib.decoding.reach import NO_TRUST, Doubt  # noqa: E402
 from InteractiveRefineLib.decoding.setup import decoder_of_round, fresh_seeds, region_that_matters  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
+from InteractiveRefineLib.outlines.follow import Outlines  # noqa: E402
 from InteractiveRefineLib.present import PresentLabels  # noqa: E402
 from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.seeds import Seeds  # noqa: E402
@@ -305,12 +306,17 @@ class TestTheRegionThatMatters:
             given.append(more["belief"])
             return decoder_of_round(*arguments, **more)
 
+        def followed(outlines, labels, *arguments):
+            given.append(arguments[6])
+            return labels
+
+        monkeypatch.setattr(Outlines, "followed", followed)
         monkeypatch.setattr("InteractiveRefineLib.network_round.region_that_matters", region)
         monkeypatch.setattr("InteractiveRefineLib.network_round.decoder_of_round", decoder)
         monkeypatch.setattr("InteractiveRefineLib.network_round.belief_in", lambda wrong: 1 - 0.5 * wrong)
-        session = a_session(reach="local", steps=0)
+        session = a_session(steps=0)
         session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0)))
-        assert given == [0.75, 0.75], "without a step the liver's stroke stays wrong, the background's is right"
+        assert given == [0.75, 0.75, 0.75], "without a step the liver's stroke stays wrong, the background's is right"
 
     def test_computing_nothing_outside_it_changes_nothing(self, monkeypatch):
         def labels_of():

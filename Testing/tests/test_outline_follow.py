@@ -12,6 +12,7 @@ from InteractiveRefineLib.errors import Cancelled  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame  # noqa: E402
 from InteractiveRefineLib.outlines import follow  # noqa: E402
 from InteractiveRefineLib.outlines.follow import Outlines  # noqa: E402
+from InteractiveRefineLib.outlines.sides import BAND  # noqa: E402
 from InteractiveRefineLib.present import PresentLabels  # noqa: E402
 from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
@@ -88,7 +89,7 @@ class TestOutlinesThatFollow:
     def test_no_farther_than_a_band_beside_the_outline(self):
         small, large = ball(14, 5), ball(14, 9)
         found = followed([(MISSED, 1)], small, ball(9, 5), scan(large))
-        far = (ndimage.distance_transform_edt(small == 0) > follow.BAND + 0.5) & (distance_to(MISSED) > 3)
+        far = (ndimage.distance_transform_edt(small == 0) > BAND + 0.5) & (distance_to(MISSED) > 3)
         assert np.array_equal(found[far], small[far]) and large[far].any()
         assert (found > small).any() and not (found > large)[distance_to(MISSED) > 0].any()
 
@@ -108,6 +109,15 @@ class TestOutlinesThatFollow:
         hole = np.array([[10, 14, 14]])
         expected = np.where(distance_to(hole) <= 1.5, 0, BALL)
         assert np.array_equal(followed([(hole, 0)], BALL, ball(18), scan(expected)), expected)
+
+    def test_the_less_the_network_could_be_taught_the_farther_inside_a_stroke_opens_a_hole(self):
+        middle, ball_ = np.array([[10, 14, 14]]), ball(14, 9)
+        hole = (distance_to(middle) <= 5) & (ball_ > 0)
+        found = [
+            followed([(middle, 0)], ball_, ball(18), scan(ball_ * ~hole), belief=belief) for belief in (1.0, 0.5, 0.0)
+        ]
+        sizes = [np.count_nonzero((labels == 0) & hole) for labels in found]
+        assert 0 < sizes[0] < sizes[1] < np.count_nonzero(hole) and np.array_equal(found[2], ball_ * ~hole)
 
     def test_a_single_slice_follows_as_well(self):
         flat = [field[10:11] for field in (DECODED, NETWORK, BALL)]
@@ -145,6 +155,10 @@ class TestWhatStays:
     def test_a_structure_of_which_the_network_was_right_and_the_image_is_not_even_read(self, monkeypatch):
         monkeypatch.setattr(follow, "equalized_at_nodes", None)
         assert np.array_equal(followed(network=DECODED), DECODED)
+
+    def test_unless_it_could_not_be_taught(self):
+        assert np.array_equal(followed(network=DECODED, belief=0.0), BALL)
+        assert np.array_equal(followed(belief=0.0), BALL)
 
     def test_changes_that_no_stroke_shows(self):
         small, large = ball(14, 7), ball(14, 9)

@@ -11,6 +11,7 @@ from InteractiveRefineLib.outlines.pull import (  # noqa: E402
     CLEAR,
     FAR,
     FAR_LENGTH,
+    FAR_UNTAUGHT,
     KEPT,
     LOOSE,
     PLAIN,
@@ -32,9 +33,9 @@ def never():
 def pull(monkeypatch):
     """The pull by (Dice, contrast); contrast is as said."""
 
-    def found(kept, clear):
+    def found(kept, clear, belief=1.0):
         monkeypatch.setattr(module, "contrast", lambda *_: clear)
-        return pull_of_structure(lambda: None, *two_masks(kept), EVEN)
+        return pull_of_structure(lambda: None, *two_masks(kept), EVEN, belief=belief)
 
     return found
 
@@ -86,6 +87,14 @@ class TestPullOfAStructure:
             assert found == sorted(found, reverse=True)
             assert STIFF > found[0] > found[3] > found[-1] == pytest.approx(LOOSE)
 
+    def test_of_an_untaught_network_also_what_was_not_corrected_gives_way(self, pull):
+        for kept in (0.5, KEPT, 1.0):
+            assert pull(kept, 1.0, belief=0.0) == pytest.approx(LOOSE)
+            assert pull(kept, PLAIN, belief=0.0) is None
+        half_taught = (CHANGED + KEPT) / 2 + 0.5 * (1 - CHANGED)
+        assert pull(half_taught, 1.0) is None
+        assert pull(half_taught, 1.0, belief=0.5) == pytest.approx(MIDDLE)
+
     def test_a_class_that_the_network_does_not_know_was_changed_altogether(self, pull, monkeypatch):
         now, nowhere = two_masks(1.0)[0], np.zeros((10, 20, 30), bool)
         monkeypatch.setattr(module, "contrast", lambda *_: 1.0)
@@ -111,8 +120,8 @@ class TestStifferFarAway:
     DRAWN = np.zeros(SHAPE, bool)
     DRAWN[4:6, 10, 2] = True
 
-    def stiffer(self, pull=LOW, drawn=DRAWN, spacing=EVEN, extent=20.0):
-        return stiffer_far_away(pull, drawn, spacing, extent)
+    def stiffer(self, pull=LOW, drawn=DRAWN, spacing=EVEN, extent=20.0, belief=1.0):
+        return stiffer_far_away(pull, drawn, spacing, extent, belief)
 
     def test_at_strokes_it_is_what_it_was(self):
         found = self.stiffer()
@@ -123,6 +132,12 @@ class TestStifferFarAway:
     def test_far_from_strokes_it_is_at_least_so_much(self):
         assert self.stiffer()[:, :, 20:] == pytest.approx(FAR)
         assert self.stiffer(np.full(SHAPE, 0.5))[:, :, 20:] == pytest.approx(0.5)
+
+    @pytest.mark.parametrize("belief, far", [(0.0, FAR_UNTAUGHT), (0.5, np.sqrt(FAR * FAR_UNTAUGHT)), (1.0, FAR)])
+    def test_it_is_less_where_the_network_could_not_be_taught(self, belief, far):
+        found = self.stiffer(belief=belief)
+        assert found[:, :, 20:] == pytest.approx(far) and (found[self.DRAWN] == np.float32(LOOSE)).all()
+        assert self.stiffer(drawn=np.zeros(SHAPE, bool), belief=belief) == pytest.approx(far)
 
     def test_at_the_length_it_is_so_far_between_both_in_orders_of_magnitude(self):
         length = 5
