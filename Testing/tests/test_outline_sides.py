@@ -34,6 +34,9 @@ class TestCores:
         assert held(narrow) == [*range(7), 11, 12, 13, *range(18, 25)]
         assert held(line(*[0] * 10, 1, *[0] * 10)) == [*range(7), 10, *range(14, 21)]
 
+    def test_leave_nothing_of_a_narrow_gap_outside(self):
+        assert held(line(*[1] * 10, *[0] * 5, *[1] * 10)) == [*range(7), *range(18, 25)]
+
     def test_do_not_take_the_grids_face_for_an_outline(self):
         assert held(line(*[1] * 8, *[0] * 8)) == [*range(5), *range(11, 16)]
         assert held(line(*[1] * 8)) == list(range(8))
