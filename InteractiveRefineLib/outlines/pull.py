@@ -36,8 +36,8 @@ def pull_of_structure(
     Two things must come together for an outline to give way: that the user corrected much of it, and that the
     structure stands out clearly. Without the first, five rounds on the real CT ended at .968 instead of .972; without
     the second, the hippocampus at .87 instead of .90. Of a network that could not be taught its strokes, what little
-    was corrected does not tell: its outlines give way wherever they can be seen. (With it, and looser far away: abdomen
-    MR .804 .844 .861 .872 .883 -> .849 .875 .903 .913 .916, brain tumor .806 -> .842.)
+    was corrected does not tell: its outlines give way wherever they can be seen. (With it, looser far away and with the
+    longer leash: abdomen MR .804 .844 .861 .872 .883 -> .830 .863 .884 .901 .912, brain tumor .806 -> .841.)
 
     Args:
         intensities: gives (C, *grid); asked for only where they matter.

@@ -112,7 +112,7 @@ class TestOutlinesThatFollow:
 
     def test_a_hole_wider_than_the_leash_opens_only_where_the_network_could_not_be_taught(self):
         middle, large = np.array([[10, 14, 14]]), ball(14, 9)
-        hole = distance_to(middle) <= 4
+        hole = distance_to(middle) <= 3.5
         taught, untaught = (
             followed([(middle, 0)], large, ball(18), scan(large * ~hole), belief=belief) for belief in (1.0, 0.0)
         )
