@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_NODES = 500_000
 #: Around strokes of other classes the inside of a structure may change, too: so far, as a part of the image's extent;
 #: farther where the network could not be taught, for what it calls an inside is less sure. (.2 left small structures
-#: without any core: one of a brain tumor fell from .47 to .28, with .12 it rises; abdomen MR .916, .912, with .08 .889.)
+#: without any core: one of a brain tumor fell from .47 to .28, which now rises. Abdomen MR .916, .912, with .08 .889.)
 LEASH, LEASH_UNTAUGHT = 0.08, 0.12
 #: How sharply differences of intensity stop the walk.
 BETA = 10.0

@@ -28,8 +28,8 @@ def thinned(case, steps):
 @pytest.mark.parametrize(
     ("data", "steps", "length", "least"),
     [
-        ("hippocampus", (1, 1, 1), 15, 0.82),
-        ("mr", (1, 3, 3), 10, 0.78),
+        ("hippocampus", (1, 1, 1), 15, 0.80),
+        ("mr", (1, 3, 3), 10, 0.82),
         ("flair", (3, 3, 3), 10, 0.92),
         ("ct-kidney", (2, 6, 6), 10, 0.92),
         ("ct-liver", (2, 6, 6), 10, 0.72),
@@ -37,7 +37,8 @@ def thinned(case, steps):
 )
 def test_five_rounds_find_it(data, steps, length, least):
     halves = DATA[data].halves()
-    case = (halves["tune"] or halves["report"])[0]
-    story = play(thinned(DATA[data].read(case), steps), length)
-    assert story.violated == 0
-    assert story.dice[-1] > least and story.dice[-1] > story.dice[0]
+    names = (halves["tune"] or halves["report"])[:3]
+    stories = [play(thinned(DATA[data].read(name), steps), length) for name in names]
+    assert [story.violated for story in stories] == [0] * len(names)
+    first, last = (np.mean([story.dice[n] for story in stories]) for n in (0, -1))
+    assert last > least and last > first
