@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from ..decoding.accept import fresh_strokes, pairs_of_round, touched_labels
 from ..geometry import box_of, extent_mm, padded_box
@@ -18,7 +19,8 @@ from ..scratch.at_voxels import labels_at_voxels
 from ..scratch.channels import channel_weights
 from ..scratch.look import equalized_at_nodes
 from ..scratch.walk import walked
-from ..scratch.working_grid import at_nodes, marked_nodes, node_spacing, working_grid
+from ..scratch.working_grid import at_nodes, marked_nodes, node_spacing, nodes_of, working_grid
+from .contrast import smallest_step
 from .pull import pull_of_structure, stiffer_far_away
 from .sides import BAND, cores, nearest_structure
 
@@ -105,7 +107,7 @@ class Outlines:
         rows, given = rows_of[nodes[box]], given[box]
         by_hand = present.manual & (labels == present.labels)
         pull = pulls[nearest_structure(rows, self._spacing)]
-        held = (given >= 0) | at_nodes(by_hand, self._grid)[box] | np.isnan(pull)
+        held = (given >= 0) | self._around(by_hand)[box] | np.isnan(pull)
         # What takes part is free also where no stroke shows that it may change: fixed to what may be wrong, it would
         # wear away what is right beside it.
         held |= ~is_any_of(nodes[box], {label for pair in pairs for label in pair})
@@ -126,6 +128,16 @@ class Outlines:
         out = labels_at_voxels(everywhere, self._grid, labels, walking, rows_of, pairs, box, changed, should_cancel)
         np.copyto(out, labels, where=by_hand)
         return out
+
+    def _around(self, by_hand: np.ndarray) -> np.ndarray:
+        """(*grid) bool, nodes of (*frame shape) voxels that were edited by hand, and the band beside them: whoever
+        edits by hand draws an outline, too."""
+        away = np.ones(self._grid.shape, dtype=bool)
+        away[tuple(nodes_of(self._grid, np.argwhere(by_hand)).T)] = False
+        if away.all():
+            return ~away
+        band = (BAND + 0.5) * smallest_step(self._grid.shape, self._spacing)
+        return ndimage.distance_transform_edt(away, sampling=self._spacing) <= band
 
     def _pull(self, now: np.ndarray, before: np.ndarray, seed: int, belief: float) -> float:
         """NaN where the outline stays."""

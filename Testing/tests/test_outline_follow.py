@@ -190,10 +190,16 @@ class TestWhatStays:
     def test_what_was_edited_by_hand(self):
         manual = J > 16
         found = followed(present=DECODED, manual=manual)
-        assert np.array_equal(found[manual], DECODED[manual]) and np.array_equal(found[J < 16], BALL[J < 16])
-        overruled = followed(present=NETWORK, manual=manual)  # what this round changed is not by hand any more
-        same = manual & (NETWORK == DECODED)
-        assert np.array_equal(overruled[same], DECODED[same]) and (overruled != DECODED)[manual & ~same].any()
+        assert np.array_equal(found[manual], DECODED[manual]) and np.array_equal(found[J < 12], BALL[J < 12])
+        changed = NETWORK != DECODED  # what this round changed is not by hand any more
+        assert np.array_equal(followed(present=NETWORK, manual=changed), BALL)
+
+    def test_the_outline_of_what_was_edited_by_hand(self):
+        patch = (abs(K - 10) < 2) & (abs(J - 14) < 2) & (I > 44) & (I < 48)
+        edited = np.where(patch, 1, DECODED).astype(np.uint16)
+        for belief in (1.0, 0.0):
+            found = followed(labels=edited, present=edited, manual=patch, belief=belief)
+            assert np.array_equal(found, np.where(patch, 1, BALL))
 
     def test_a_neighbor_that_takes_no_part(self):
         labels = np.where((J > 16) & (I > 12) & (BALL | DECODED > 0), 3, DECODED)
@@ -221,6 +227,6 @@ class TestFormerBugs:
 
     def test_on_a_coarse_grid_every_voxel_edited_by_hand_stays(self, monkeypatch):
         monkeypatch.setattr(follow, "MOST_NODES", 4000)
-        by_hand = K % 2 == 0
+        by_hand = K == 2  # half a node
         found = followed(present=DECODED, manual=by_hand)
         assert np.array_equal(found[by_hand], DECODED[by_hand]) and (found != DECODED).any()
