@@ -58,7 +58,9 @@ def round_with_network(
     with stages("tuning") as progress:
         seeds, learned, notes = learn_new_classes(state, present.labels, strokes.wanted, seeds, table, settings)
         warnings += notes
-        outcome, tuned = _tuned(state, present, strokes, seeds, table.n_known, settings, progress, should_cancel)
+        outcome, belief, tuned = _tuned(
+            state, present, strokes, seeds, table.n_known, settings, progress, should_cancel
+        )
         warnings += outcome.notes if outcome else []
         if settings.update == "protected":
             seeds = without_unrecognized(seeds, len(strokes), missing, tuned, state)
@@ -67,12 +69,10 @@ def round_with_network(
         if settings.update != "protected":
             labels = unprotected_labels(state.grid, tuned, present.labels, locked, should_cancel)
             return labels, seeds, outcome, [], warnings
-        belief = 1.0 if outcome is None else belief_in(outcome.wrong_share)
         with torch.no_grad():
             decoder, reaches = decoder_of_round(
                 state, present, strokes, seeds, tuned,
-                reach=settings.reach, n_classes=len(table), locked=locked, learned=learned,
-                belief=belief,
+                reach=settings.reach, n_classes=len(table), locked=locked, learned=learned, belief=belief,
             )  # fmt: skip
             decoder.blend(should_cancel)
             progress(1, 2, "Decoding, random walk")
@@ -94,15 +94,20 @@ def _tuned(
     settings: RefineSettings,
     progress: Progress,
     should_cancel: ShouldCancel,
-) -> tuple[TuningOutcome | None, torch.Tensor]:
-    """Tune on the raw strokes, or on the grown ones where the user asked for it; None without known classes."""
+) -> tuple[TuningOutcome | None, float, torch.Tensor]:
+    """Tune on the raw strokes, or on the grown ones where the user asked for it; None without known classes.
+
+    Returns:
+        what was tuned, how far it is believed beyond the strokes, and its logits (C, *grid shape).
+    """
     voxels, wanted = strokes.voxels, strokes.wanted
     if settings.grow == "all":
         voxels, wanted = seeds.voxels, seeds.labels
     known = wanted < n_known
     if not known.any():
-        return None, state.logits
+        return None, 1.0, state.logits
     problem = tuning_problem(state, present.labels, voxels[known], wanted[known], settings.seed)
     outcome = tune(problem, settings, progress=progress, should_cancel=should_cancel)
-    region = region_that_matters(state, present, strokes, seeds, settings, belief_in(outcome.wrong_share))
-    return outcome, tuned_logits(state, outcome.values, region)
+    belief = belief_in(outcome.wrong_share)
+    region = region_that_matters(state, present, strokes, seeds, settings, belief)
+    return outcome, belief, tuned_logits(state, outcome.values, region)

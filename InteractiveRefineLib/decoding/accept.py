@@ -67,7 +67,7 @@ def seen_share(strokes: RoundInput, fresh: np.ndarray, touched: Collection[int])
         strokes, fresh: see `touched_labels`.
         touched: labels.
     """
-    drawn = {label for label in strokes.wanted.tolist() if label in touched and label}
+    drawn = set(strokes.wanted.tolist()) & set(touched) - {0}
     return min((float(np.mean(~fresh[strokes.wanted == label])) for label in drawn), default=0.0)
 
 

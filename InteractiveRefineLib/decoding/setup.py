@@ -120,8 +120,10 @@ def fresh_seeds(present: PresentLabels, strokes: RoundInput, seeds: Seeds, doubt
     new = ~seen[: len(strokes)]
     touched = np.union1d(strokes.wanted[new], strokes.called[new])
     for label in touched.tolist():
+        if doubt.knows(label):
+            continue
         about = (strokes.wanted == label) | (strokes.called == label)
-        if not doubt.knows(label) and np.mean(~new[about]) <= SETTLED:
+        if np.mean(~new[about]) <= SETTLED:
             seen[seeds.labels == label] = False
             seen[: len(strokes)][strokes.called == label] = False
     return ~seen if not seen.all() else np.ones(len(seen), dtype=bool)

@@ -11,6 +11,11 @@ from .contrast import smallest_step
 BAND, CORE = 3, 0.3
 
 
+def band_mm(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> float:
+    """How far from an outline on a grid nodes count as beside it, in mm."""
+    return (BAND + 0.5) * smallest_step(shape, spacing)
+
+
 def cores(rows: np.ndarray, given: np.ndarray, spacing: tuple[float, float, float], leash_mm: float) -> np.ndarray:
     """(*grid) bool, nodes inside each side that no stroke puts in doubt.
 
@@ -21,7 +26,7 @@ def cores(rows: np.ndarray, given: np.ndarray, spacing: tuple[float, float, floa
         leash_mm: so far around strokes of another side the inside may change, too.
     """
     inside = np.zeros(rows.shape, dtype=bool)
-    band = (BAND + 0.5) * smallest_step(rows.shape, spacing)
+    band = band_mm(rows.shape, spacing)
     for row in np.unique(rows).tolist():
         side = rows == row
         # Beyond the grid a side goes on: its face is no outline.
