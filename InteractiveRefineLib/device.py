@@ -10,8 +10,10 @@ import torch
 from .dispatch import PlainDispatchMode
 from .errors import InputError, OutOfMemoryError
 
-#: What torch's plain RuntimeErrors say on Windows, on Linux, and out of TorchScript on CUDA.
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+#: What torch's plain RuntimeErrors say on Windows, on Linux, out of TorchScript on CUDA, and of CUDA's own libraries.
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "status_alloc_failed")
+#: What they say where the operands of one operation lie on several devices.
+_SEVERAL_DEVICES = ("on the same device", "on same device")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -22,18 +24,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_of_several_devices(error: BaseException) -> bool:
+    """True for what torch raises when the operands of one operation lie on several devices."""
+    text = str(error).lower()
+    of_convolution = "and weight type" in text and text.count("torch.cuda.") == 1
+    return isinstance(error, RuntimeError) and (of_convolution or any(sign in text for sign in _SEVERAL_DEVICES))
+
+
 class MemoryWatch(PlainDispatchMode):
-    """Keeps the error of an operation that ran out of memory.
+    """Keeps the error of an operation that ran out of memory, and whether one had operands on several devices.
 
     Where operations are followed one by one (to record them), TorchScript passes on an error without type and text.
 
     Attributes:
-        error: the first such error, None before.
+        error: the first one of memory, None before.
+        several_devices: True after one of devices.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.error: Exception | None = None
+        self.several_devices = False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         try:
@@ -41,6 +52,7 @@ class MemoryWatch(PlainDispatchMode):
         except Exception as error:
             if self.error is None and is_out_of_memory(error):
                 self.error = error
+            self.several_devices |= is_of_several_devices(error)
             raise
 
 
@@ -62,6 +74,25 @@ def choose_device(name: str) -> torch.device:
         found = torch.cuda.device_count()
         raise InputError(f"There is no device {name!r} here ({found} CUDA devices found). Choose 'auto' or 'cpu'.")
     return device
+
+
+@contextmanager
+def repeatable_on(device: torch.device) -> Iterator[None]:
+    """On a graphics card, let the same input give the same output, to single precision; on the CPU it does anyway.
+
+    By default cuDNN rounds the factors of its convolutions to 10 bits (TF32), and may choose algorithms that add up in
+    another order each time. What has no other algorithm on the card runs nevertheless, with a warning.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn, before = torch.backends.cudnn, torch.get_deterministic_debug_mode()
+    with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False):
+        torch.set_deterministic_debug_mode(max(before, 1))
+        try:
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(before)
 
 
 @contextmanager

@@ -19,6 +19,10 @@ class BackboneError(InputError):
     """A backbone folder is incomplete, malformed or does not fit the image."""
 
 
+class OnCpuOnlyError(BackboneError):
+    """The network does not run on the graphics card; on the CPU it may."""
+
+
 class Cancelled(RefineError):
     """The user pressed Cancel; the previous result is kept."""
 

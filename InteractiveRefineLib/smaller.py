@@ -1,4 +1,4 @@
-"""What to try when memory runs out: smaller windows, then the CPU; the user is told each time."""
+"""What to try when memory runs out, or a network does not run on the card: less, then the CPU; the user is told."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from typing import TypeVar
 import torch
 
 from .backbone.load import Backbone
-from .device import is_out_of_memory, out_of_memory_as_error
+from .device import is_out_of_memory, out_of_memory_as_error, repeatable_on
+from .errors import OnCpuOnlyError
 
 log = logging.getLogger(__name__)
+
+_CPU = torch.device("cpu")
 
 T = TypeVar("T")
 
 #: How often windows are halved at most; below, a network sees too little around each voxel.
 _HALVINGS = 2
+_ON_CPU_ONLY = (
+    "This network keeps tensors on the CPU and cannot run on the graphics card (networks saved by torch.jit.trace or "
+    "torch.jit.freeze may; by torch.jit.script they do not); everything is computed on the CPU, slower."
+)
 
 
 def run_smaller(
@@ -26,7 +33,7 @@ def run_smaller(
     device: torch.device,
     use: Callable[[Backbone, torch.device, str], None],
 ) -> T:
-    """Do the work; when memory runs out, again with less.
+    """Do the work; when memory runs out, again with less; where the network cannot use the card, again on the CPU.
 
     Args:
         work: may be repeated.
@@ -34,12 +41,18 @@ def run_smaller(
 
     Raises:
         OutOfMemoryError: there is nothing smaller left to try.
+        OnCpuOnlyError: it does not even run on the CPU.
     """
-    with out_of_memory_as_error():
+    with out_of_memory_as_error(), repeatable_on(device):
         attempts = smaller_attempts(backbone, device)
         while True:
             try:
                 return work()
+            except OnCpuOnlyError:
+                if device == _CPU:
+                    raise
+                device, attempt = _CPU, (backbone, _CPU, _ON_CPU_ONLY)
+                attempts = smaller_attempts(backbone, device)
             except (MemoryError, RuntimeError) as error:
                 attempt = next(attempts, None) if is_out_of_memory(error) else None
                 if attempt is None:
@@ -55,7 +68,7 @@ def smaller_attempts(backbone: Backbone, device: torch.device) -> Iterator[tuple
     Windows are halved along their longest sides where the network has windows and its input may have any size; then
     all is tried on the CPU, first with the windows as they were.
     """
-    for where in dict.fromkeys((device, torch.device("cpu"))):
+    for where in dict.fromkeys((device, _CPU)):
         changed = backbone
         if where != device:
             yield backbone, where, "The graphics card has too little memory; everything is computed on the CPU, slower."

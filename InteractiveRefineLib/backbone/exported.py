@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from pathlib import Path
 
 import torch
+from torch.fx.node import map_aggregate
 
 from ..errors import BackboneError
 from .config import BackboneConfig
@@ -32,6 +34,19 @@ class ExportedNetwork(torch.nn.Module):
         """Nothing: the mode was decided when the network was exported."""
         return self
 
+    def _apply(self, fn, recurse=True):
+        """What `to` does, also for constants and for tensors made on the way, whose device the export wrote down."""
+        super()._apply(fn, recurse)
+        weights = itertools.chain(self.parameters(), self.buffers())
+        device = next((tensor.device for tensor in weights), torch.device("cpu"))
+        for part in self.module.modules():
+            for name, constant in list(vars(part).items()):
+                if isinstance(constant, torch.Tensor):
+                    setattr(part, name, fn(constant))
+            if isinstance(part, torch.fx.GraphModule) and _make_on(device, part.graph):
+                part.recompile()
+        return self
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(1, channels, *spatial) -> logits; BackboneError when its size is not the exported one."""
         if len(x.shape) != len(self._input_shape) or any(
@@ -42,6 +57,22 @@ class ExportedNetwork(torch.nn.Module):
                 "Set patch_size in backbone.json to that size, or export the network with dynamic_shapes."
             )
         return self.module(x)
+
+
+def _make_on(device: torch.device, graph: torch.fx.Graph) -> bool:
+    """Write another device into a graph; True where there was one to replace."""
+    replaced = False
+
+    def written(leaf):
+        nonlocal replaced
+        if not isinstance(leaf, torch.device) or leaf == device:
+            return leaf
+        replaced = True
+        return device
+
+    for node in graph.nodes:
+        node.args, node.kwargs = map_aggregate(node.args, written), map_aggregate(node.kwargs, written)
+    return replaced
 
 
 def load_exported(folder: Path, name: str, config: BackboneConfig) -> torch.nn.Module:

@@ -15,7 +15,7 @@ from ..backbone.config import BackboneConfig
 from ..backbone.grid import NetworkGrid, flat_axis
 from ..backbone.load import Backbone
 from ..device import MemoryWatch, is_out_of_memory
-from ..errors import BackboneError, RefineError
+from ..errors import BackboneError, OnCpuOnlyError, RefineError
 from ..progress import Progress, ShouldCancel, never_cancel, no_progress, raise_if_cancelled
 from .layers import Layer, last_layers
 from .merging import Blend
@@ -148,6 +148,12 @@ def _call(network: torch.nn.Module, inputs: torch.Tensor) -> Any:
             raise watch.error from error
         if is_out_of_memory(error) or isinstance(error, RefineError):
             raise
+        if watch.several_devices:
+            raise OnCpuOnlyError(
+                "The network keeps or makes tensors on the CPU whatever its input's device (torch.jit.freeze and "
+                "torch.jit.trace may do that), so that it runs on the CPU only. Choose the device 'cpu', or save the "
+                "network by torch.jit.script."
+            ) from error
         lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
         raise BackboneError(
             f"The network rejects an input of shape {tuple(inputs.shape)}: {lines[-1][:300]} "

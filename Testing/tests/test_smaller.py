@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from InteractiveRefineLib.errors import OutOfMemoryError  # noqa: E402
-from InteractiveRefineLib.smaller import smaller_attempts  # noqa: E402
+from InteractiveRefineLib.errors import OnCpuOnlyError, OutOfMemoryError  # noqa: E402
+from InteractiveRefineLib.smaller import run_smaller, smaller_attempts  # noqa: E402
 from Testing.tests.session_examples import a_backbone, a_session, usual_constraints  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,3 +91,30 @@ def test_from_a_full_graphics_card_the_work_goes_to_the_cpu(monkeypatch):
     result = session.refine(usual_constraints(session))
     assert tried == ["cuda", "cpu"] and result.violated_strokes == 0
     assert "The graphics card has too little memory; everything is computed on the CPU, slower." in result.warnings
+
+
+def refused_on(*devices, then=None):
+    """What `run_smaller` used, one after the other, for a network that refuses to run on these devices."""
+    used, where = [], ["cuda"]
+
+    def work():
+        if where[-1] in devices:
+            raise OnCpuOnlyError("refused")
+        return then
+
+    def use(backbone, device, sentence):
+        where.append(device.type)
+        used.append((device.type, sentence))
+
+    return run_smaller(work, a_backbone(), CUDA, use), used
+
+
+def test_a_network_that_cannot_use_the_graphics_card_runs_on_the_cpu():
+    result, ((device, sentence),) = refused_on("cuda", then="labels")
+    assert result == "labels" and device == "cpu"
+    assert "cannot run on the graphics card" in sentence
+
+
+def test_a_network_that_runs_nowhere_is_an_error():
+    with pytest.raises(OnCpuOnlyError, match="refused"):
+        refused_on("cuda", "cpu")
