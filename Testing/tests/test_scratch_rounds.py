@@ -194,6 +194,70 @@ class TestWhatNobodyComplainedAbout:
         assert np.array_equal(session.predict(), before)
 
 
+class TestOverTheRounds:
+    """What later rounds do otherwise than the first."""
+
+    @pytest.fixture
+    def walks(self, monkeypatch):
+        """(prior, pull far from all that is fixed) of every walk; each ends where it began."""
+        found = []
+
+        def walked(intensities, spacing, prior, fixed, pull, weights, should_cancel):
+            found.append((prior.clone(), float(pull.min())))
+            return prior.clone()
+
+        monkeypatch.setattr(propagate, "walked", walked)
+        monkeypatch.setattr(propagate, "best_factor", lambda *a, **k: 1.0)
+        return found
+
+    def play(self, *rounds):
+        """Labels after every round; a round is pairs of voxels and label."""
+        session, labels = a_session(names=("liver",)), []
+        constraints = Constraints(session.image.geometry)
+        for strokes in rounds:
+            for voxels, label in strokes:
+                constraints.add_stroke_indices(voxels, label)
+            constraints.next_round()
+            labels.append(session.refine(constraints).labels)
+        return labels
+
+    def test_two_lengths_are_averaged_up_to_the_third_round(self, walks):
+        self.play(*([(LIVER_STROKE + [up, 0, 0], 1), (EMPTY + [up, 0, 0], 0)] for up in (0, 2, -2, 4)))
+        pulls = [pull for _, pull in walks]
+        assert len(pulls) == 2 + 2 + 2 + 1
+        assert pulls[0:6:2] == pytest.approx([4 * pull for pull in pulls[1:6:2]])
+        assert pulls[0] < pulls[2] < pulls[4] < pulls[6], "the more was seen, the shorter"
+
+    def test_the_answer_is_the_mean_of_both_walks(self, monkeypatch):
+        """One is sure of liver everywhere, the other of nothing: the surer one decides."""
+        shares = iter((0.9, 0.3))
+
+        def walked(intensities, spacing, prior, fixed, pull, weights, should_cancel):
+            liver = torch.full_like(prior[0], next(shares))
+            return torch.stack([1 - liver, liver])
+
+        monkeypatch.setattr(propagate, "walked", walked)
+        (labels,) = self.play([(LIVER_STROKE, 1), (EMPTY, 0)])
+        assert np.count_nonzero(labels == 0) == len(EMPTY)
+
+    def test_far_from_new_strokes_what_was_seen_counts_more_than_the_head(self, walks, monkeypatch):
+        says = iter((1, 0))
+
+        def head(self, look, round_, *others):
+            said = torch.zeros((2, *look.grid.shape))
+            said[next(says)] = 1
+            return said
+
+        monkeypatch.setattr(propagate.StrokePropagation, "_head", head)
+        corner = np.array([[1, 1, i] for i in range(1, 11)])
+        self.play([(LIVER_STROKE, 1)], [(corner, 0), (corner + [1, 0, 0], 1)])
+        (first, _), _, (second, _), _ = walks
+        assert first[1].min() == 1.0, "in the first round there is nothing to keep"
+        far = second[1, -3:, -3:, -3:]
+        assert far.min() == pytest.approx(0.5**0.5, abs=1e-4) and far.max() == far.min(), "half was seen"
+        assert second[1, 1, 1, 12] < far.min() / 2, "beside new strokes the head decides"
+
+
 class TestReports:
     def test_progress_never_goes_back_and_ends(self):
         session, told = a_session(), []
