@@ -9,7 +9,7 @@ from .class_table import ClassTable
 from .decoding.decode import unprotected_labels
 from .decoding.reach import Reach
 from .decoding.setup import decoder_of_round, region_that_matters
-from .decoding.weight import belief_in
+from .decoding.weight import UNTAUGHT_SENTENCE, belief_in
 from .image_state import NetworkState
 from .present import PresentLabels
 from .progress import Progress, ShouldCancel
@@ -69,6 +69,7 @@ def round_with_network(
         if settings.update != "protected":
             labels = unprotected_labels(state.grid, tuned, present.labels, locked, should_cancel)
             return labels, seeds, outcome, [], warnings
+        warnings += [UNTAUGHT_SENTENCE] if belief == 0 else []
         with torch.no_grad():
             decoder, reaches = decoder_of_round(
                 state, present, strokes, seeds, tuned,

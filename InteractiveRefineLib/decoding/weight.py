@@ -15,6 +15,11 @@ from .distance import StrokeDistance
 #: them. (Left wrong: CT 0 to .33, nuclei 0 to .46, abdomen MR .53 to .85, brain tumor .49 to .80, hippocampus .22 to
 #: .96. Right of what the blend changes beyond `UNTAUGHT_REACH`: nuclei .57 to .97, MR .68 falling to .05.)
 TAUGHT, UNTAUGHT = 1 / 3, 1 / 2
+#: What the user is told of such a network.
+UNTAUGHT_SENTENCE = (
+    "Even after tuning, the network gets half of what the strokes say wrong, so it is followed only close to them. "
+    'Where the structure stands out clearly, strokes alone ("No network") may need fewer rounds.'
+)
 #: How far an untaught network is believed, in standard deviations of the weight.
 UNTAUGHT_REACH = 1.0
 #: Spacing of the lattice on which distances are computed, in standard deviations of the weight.

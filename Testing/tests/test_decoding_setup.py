@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from InteractiveRefineLib.decoding.blend import Distances  # noqa: E402
 from InteractiveRefineLib.decoding.reach import NO_TRUST, Doubt  # noqa: E402
 from InteractiveRefineLib.decoding.setup import decoder_of_round, fresh_seeds, region_that_matters  # noqa: E402
+from InteractiveRefineLib.decoding.weight import UNTAUGHT_SENTENCE, belief_in  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
 from InteractiveRefineLib.outlines.follow import Outlines  # noqa: E402
 from InteractiveRefineLib.present import PresentLabels  # noqa: E402
@@ -317,6 +318,20 @@ class TestTheRegionThatMatters:
         session = a_session(steps=0)
         session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0)))
         assert given == [0.75, 0.75, 0.75], "without a step the liver's stroke stays wrong, the background's is right"
+
+    @pytest.mark.parametrize("wrong_share, told", [(0.0, False), (0.49, False), (0.5, True), (1.0, True)])
+    def test_the_user_is_told_of_a_network_that_could_not_be_taught(self, monkeypatch, wrong_share, told):
+        monkeypatch.setattr(
+            "InteractiveRefineLib.network_round.belief_in", lambda _, belief_in=belief_in: belief_in(wrong_share)
+        )
+        session = a_session()
+        warnings = session.refine(constraints_for(session, (MISSED, 1), (EMPTY, 0))).warnings
+        assert (UNTAUGHT_SENTENCE in warnings) == told
+
+    def test_who_chose_an_update_without_protection_is_not_told(self, monkeypatch):
+        monkeypatch.setattr("InteractiveRefineLib.network_round.belief_in", lambda _: 0.0)
+        session = a_session(update="cross-entropy")
+        assert session.refine(constraints_for(session, (MISSED, 1))).warnings == []
 
     def test_computing_nothing_outside_it_changes_nothing(self, monkeypatch):
         def labels_of():
