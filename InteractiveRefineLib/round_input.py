@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,28 @@ class RoundInput:
         wanted: (N,) int64 label of each; for "not this class" the best other one.
         called: (N,) int64 label each had when it was stroked first.
         guessed: (N,) bool, True for "not this class" strokes, whose wanted label is only the likeliest other one.
+        rounds: (N,) int32 round that decided each, 0 = first; None: all in one. The last one's for guessed ones.
     """
 
     voxels: np.ndarray
     wanted: np.ndarray
     called: np.ndarray
     guessed: np.ndarray
+    rounds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.wanted)
+
+    def round_by_round(self) -> Iterator[RoundInput]:
+        """The strokes as they were known after each round."""
+        if self.rounds is None:
+            yield self
+            return
+        for last in np.unique(self.rounds):
+            then = self.rounds <= last
+            yield RoundInput(
+                self.voxels[then], self.wanted[then], self.called[then], self.guessed[then], self.rounds[then]
+            )
 
 
 class CalledLabels:
@@ -79,7 +93,7 @@ def round_input(
         locked: labels that no voxel may become.
     """
     voxels = state.frame.voxels(resolved.indices, user_shape)
-    wanted = resolved.wanted.astype(np.int64)
+    wanted, rounds = resolved.wanted.astype(np.int64), resolved.round_of
     n_named = len(wanted)
     if len(resolved.forbidden_indices):
         refused, rows = np.unique(resolved.forbidden_indices, return_inverse=True)
@@ -87,12 +101,13 @@ def round_input(
         instead = _best_other(state, where, labels, rows, resolved.forbidden_labels, locked)
         voxels = np.concatenate([voxels, where])
         wanted = np.concatenate([wanted, instead])
+        rounds = np.concatenate([rounds, np.full(len(where), rounds.max(initial=0), dtype=rounds.dtype)])
     flat = np.ravel_multi_index(tuple(voxels.T), labels.shape)
     guessed = np.arange(len(wanted)) >= n_named
     # In the frame's order: sums over strokes would else be rounded differently for flipped or permuted images.
     order = np.lexsort((flat, guessed))
     voxels, wanted, flat, guessed = voxels[order], wanted[order], flat[order], guessed[order]
-    return RoundInput(voxels, wanted, called.of(flat, labels[tuple(voxels.T)]), guessed)
+    return RoundInput(voxels, wanted, called.of(flat, labels[tuple(voxels.T)]), guessed, rounds[order])
 
 
 def _best_other(

@@ -67,6 +67,8 @@ class StrokePropagation:
         seed: int = 0,
         progress: Progress = no_progress,
         should_cancel: ShouldCancel = never_cancel,
+        *,
+        cautious: bool = False,
     ) -> np.ndarray:
         """Labels (*frame shape) after this round; strokes are not yet painted.
 
@@ -78,6 +80,7 @@ class StrokePropagation:
             strokes: of all rounds so far.
             locked: labels that neither gain nor lose a voxel.
             seed: of the sample of voxels without strokes.
+            cautious: nowhere farther than the shortest walk goes.
 
         Raises:
             Cancelled.
@@ -107,7 +110,7 @@ class StrokePropagation:
         given.reshape(-1)[marked] = classes
         fixed = self._on_device(given >= 0)
         prior[:, fixed] = F.one_hot(self._on_device(given[given >= 0]), n_classes).T.float()
-        times = TIMES if round_.seen <= AVERAGED else (1.0,)
+        times = TIMES if round_.seen <= AVERAGED and not cautious else (1.0,)
         solved = self._walked(look, [length * each for each in times], prior, fixed, hold, should_cancel)
         sure = np.where(round_.decided, round_.rows[round_.present], 0)
         sure.reshape(-1)[marked] = classes

@@ -1,5 +1,7 @@
 """Strokes in the network's frame: what "not this class" becomes, and what voxels were called."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,35 @@ def test_what_a_voxel_was_called_first_is_remembered():
     assert copy.of(np.array([9, 5, 7]), np.array([0, 0, 3])).tolist() == [2, 1, 3]
     assert called.of(np.array([7]), np.array([4])).tolist() == [4]  # the copy's memory is its own
     assert called.of(np.array([], dtype=int), np.array([], dtype=int)).tolist() == []
+
+
+def rounds_of(state, *rounds):
+    """The input after these rounds; a round is strokes as in `an_input`."""
+    constraints = Constraints(state.frame.geometry)
+    for strokes in rounds:
+        for stroke in strokes:
+            constraints.add_stroke_indices(*stroke)
+        constraints.next_round()
+    return round_input(constraints.resolve(state.labels, 5), SHAPE, state, state.labels, CalledLabels(), set())
+
+
+def test_every_voxel_knows_the_round_that_decided_it(state):
+    found = rounds_of(state, [(MISSED, 1)], [(EMPTY, 0), (MISSED[:1], 0)])
+    assert {tuple(v): int(r) for v, r in zip(found.voxels.tolist(), found.rounds)} == {
+        **{tuple(v): 0 for v in MISSED.tolist()}, **{tuple(v): 1 for v in [*EMPTY.tolist(), *MISSED[:1].tolist()]}
+    }  # fmt: skip
+
+
+def test_round_by_round_it_is_what_was_known_then(state):
+    found = rounds_of(state, [(MISSED, 1)], [(EMPTY, 0), (IN_LIVER, 1, True)])
+    first, second = found.round_by_round()
+    assert {tuple(v) for v in first.voxels.tolist()} == {tuple(v) for v in MISSED.tolist()}
+    assert first.wanted.tolist() == [1] * len(MISSED) and not first.called.any() and not first.guessed.any()
+    for name in ("voxels", "wanted", "called", "guessed", "rounds"):
+        assert np.array_equal(getattr(second, name), getattr(found, name))
+    assert second.guessed.sum() == len(IN_LIVER)
+
+
+def test_without_rounds_all_was_said_at_once(state):
+    found = replace(rounds_of(state, [(MISSED, 1)], [(EMPTY, 0)]), rounds=None)
+    assert [*found.round_by_round()] == [found]

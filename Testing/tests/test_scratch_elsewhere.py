@@ -5,7 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib.scratch import elsewhere  # noqa: E402
 from InteractiveRefineLib.scratch.elsewhere import SENTENCE  # noqa: E402
+from InteractiveRefineLib.scratch.propagate import StrokePropagation  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
 from Testing.tests.cli_examples import LIVER, LPS, SHAPE, SPLEEN  # noqa: E402
 from Testing.tests.session_examples import a_session, constraints_for, dice, usual_constraints  # noqa: E402
@@ -65,6 +67,66 @@ def test_the_decision_stays_in_later_rounds():
     assert SENTENCE in later.warnings
     assert np.count_nonzero(liver_of(later)[TRUE]) > 5 * len(IN_TRUE)
     assert not liver_of(later)[~in_box(TRUE)].any()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many strokes' voxels each question was about, and the answers that are still to come."""
+    counts, answers = [], []
+
+    def leads(state, strokes, n_known, seed, should_cancel):
+        counts.append(len(strokes))
+        return answers.pop(0)
+
+    monkeypatch.setattr(elsewhere, "_leads_elsewhere", leads)
+    return counts, answers
+
+
+def after_rounds(*rounds):
+    """Warnings of one refinement with the strokes of all these rounds."""
+    session = a_session(image=a_scan())
+    constraints = constraints_for(session)
+    for strokes in rounds:
+        for voxels, label in strokes:
+            constraints.add_stroke_indices(voxels, label)
+        constraints.next_round()
+    return session.refine(constraints).warnings
+
+
+FOUR = [[(IN_TRUE + [up, 0, 0], LIVER.label)] for up in range(4)]
+
+
+def test_what_an_earlier_round_decided_stays_whatever_later_strokes_say(asked):
+    counts, answers = asked
+    answers += [False, True]
+    assert SENTENCE in after_rounds(*FOUR)
+    assert counts == [8, 16], "the later ones are not asked"
+
+
+def test_the_fourth_round_decides_nothing_any_more(asked):
+    counts, answers = asked
+    answers += [False, False, False, True]
+    assert SENTENCE not in after_rounds(*FOUR)
+    assert counts == [8, 16, 24]
+
+
+def test_a_stroke_where_the_network_is_right_ends_it_whenever_it_is_drawn(asked):
+    counts, answers = asked
+    answers += [True]
+    assert SENTENCE not in after_rounds(*FOUR, [(IN_FALSE, LIVER.label)])
+    assert counts == []
+
+
+def test_it_looks_at_where_the_shortest_walk_leads(monkeypatch):
+    given, labels = [], StrokePropagation.labels
+
+    def watched(*arguments, cautious=False, **more):
+        given.append(cautious)
+        return labels(*arguments, cautious=cautious, **more)
+
+    monkeypatch.setattr(StrokePropagation, "labels", watched)
+    refined(*CONTRADICTION)
+    assert given == [True, False], "once to decide, once to answer"
 
 
 def test_a_few_points_that_contradict_it_do_not_turn_the_network_off():

@@ -10,6 +10,7 @@ from InteractiveRefineLib.constraints import Constraints  # noqa: E402
 from InteractiveRefineLib.errors import Cancelled  # noqa: E402
 from InteractiveRefineLib.geometry import Geometry  # noqa: E402
 from InteractiveRefineLib.robot import robot_strokes  # noqa: E402
+from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.scratch import choose, propagate  # noqa: E402
 from InteractiveRefineLib.segmentation import Segment, Segmentation  # noqa: E402
 from InteractiveRefineLib.session import RefineSession  # noqa: E402
@@ -227,6 +228,17 @@ class TestOverTheRounds:
         assert len(pulls) == 2 + 2 + 2 + 1
         assert pulls[0:6:2] == pytest.approx([4 * pull for pull in pulls[1:6:2]])
         assert pulls[0] < pulls[2] < pulls[4] < pulls[6], "the more was seen, the shorter"
+
+    def test_a_cautious_answer_takes_the_shorter_walk_only(self, walks):
+        session = a_session(names=("liver",))
+        session.predict()
+        strokes = RoundInput(
+            np.concatenate([LIVER_STROKE, EMPTY]), np.repeat([1, 0], [10, 16]), np.zeros(26, int), np.zeros(26, bool)
+        )
+        for cautious in (False, True):
+            session._state.propagation.labels(session._present, strokes, cautious=cautious)
+        (_, short), (_, long), (_, cautious) = walks
+        assert cautious == short > long
 
     def test_the_answer_is_the_mean_of_both_walks(self, monkeypatch):
         """One is sure of liver everywhere, the other of nothing: the surer one decides."""
