@@ -35,16 +35,18 @@ class RoundInput:
     def __len__(self) -> int:
         return len(self.wanted)
 
+    def only(self, which: np.ndarray) -> RoundInput:
+        """Some of the voxels, (N,) bool."""
+        rounds = None if self.rounds is None else self.rounds[which]
+        return RoundInput(self.voxels[which], self.wanted[which], self.called[which], self.guessed[which], rounds)
+
     def round_by_round(self) -> Iterator[RoundInput]:
         """The strokes as they were known after each round."""
         if self.rounds is None:
             yield self
             return
         for last in np.unique(self.rounds):
-            then = self.rounds <= last
-            yield RoundInput(
-                self.voxels[then], self.wanted[then], self.called[then], self.guessed[then], self.rounds[then]
-            )
+            yield self.only(self.rounds <= last)
 
 
 class CalledLabels:

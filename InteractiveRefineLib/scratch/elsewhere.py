@@ -58,6 +58,7 @@ def network_is_elsewhere(
     Raises:
         Cancelled.
     """
+    strokes = strokes.only(~strokes.guessed)  # "not this class" says nothing of where another one is
     agreed = _upon_network(state, strokes, n_known) & (strokes.wanted == strokes.called)
     if (strokes.wanted[agreed] > 0).any():
         return False
@@ -69,8 +70,7 @@ def _leads_elsewhere(
     state: NetworkState, strokes: RoundInput, n_known: int, seed: int, should_cancel: ShouldCancel
 ) -> bool:
     """The decision by these strokes."""
-    known = ~strokes.guessed & (strokes.wanted < n_known)
-    classes = np.unique(strokes.wanted[known]).tolist()
+    classes = np.unique(strokes.wanted[strokes.wanted < n_known]).tolist()
     if len(classes) < 2 or classes[0] != 0 or not all(map(state.doubt.knows, classes)):
         return False  # a class that is missing altogether is not elsewhere: see `tuning.missing_class`
     upon = _upon_network(state, strokes, n_known)
@@ -97,4 +97,4 @@ def _leads_elsewhere(
 def _upon_network(state: NetworkState, strokes: RoundInput, n_known: int) -> np.ndarray:
     """(N,) bool, strokes for known classes where the network's own answer stood."""
     own = strokes.called == state.labels[tuple(strokes.voxels.T)]
-    return own & ~strokes.guessed & (strokes.wanted < n_known)
+    return own & (strokes.wanted < n_known)

@@ -92,10 +92,14 @@ def test_the_order_does_not_depend_on_the_users_axes(state):
         ImageFrame(Volume(scan().array[:, :, ::-1].copy(), matrix), backbone), backbone, 1, torch.device("cpu")
     )
     constraints = Constraints(Volume(scan().array, matrix).geometry)
-    constraints.add_stroke_indices(MISSED * [1, 1, -1] + [0, 0, SHAPE[2] - 1], 1)
+    for part in (MISSED[:2], MISSED[2:]):
+        constraints.add_stroke_indices(part * [1, 1, -1] + [0, 0, SHAPE[2] - 1], 1)
+        constraints.next_round()
     user = np.zeros(SHAPE, np.uint16)
     found = round_input(constraints.resolve(user, 3), SHAPE, mirrored, mirrored.labels, CalledLabels(), set())
-    assert np.array_equal(found.voxels, an_input(state, (MISSED, 1)).voxels)
+    expected = rounds_of(state, [(MISSED[:2], 1)], [(MISSED[2:], 1)])
+    assert np.array_equal(found.voxels, expected.voxels) and np.array_equal(found.rounds, expected.rounds)
+    assert {0, 1} == {*found.rounds.tolist()}
 
 
 def test_no_strokes(state):

@@ -157,6 +157,10 @@ def test_background_strokes_where_the_network_says_background_take_nothing_away(
     assert SENTENCE in refined(*CONTRADICTION, (OUTSIDE, 0))[0].warnings
 
 
+def test_not_the_spleen_does_not_say_that_the_networks_liver_is_right():
+    assert SENTENCE in refined(*CONTRADICTION, (IN_FALSE + [0, 0, 3], SPLEEN.label, True))[0].warnings
+
+
 @pytest.mark.parametrize("settings", [{"reach": "local"}, {"reach": "whole"}, {"update": "cross-entropy"}])
 def test_who_chose_how_far_to_follow_the_network_keeps_it(settings):
     assert SENTENCE not in refined(*CONTRADICTION, **settings)[0].warnings
