@@ -43,22 +43,23 @@ def run_smaller(
         OutOfMemoryError: there is nothing smaller left to try.
         OnCpuOnlyError: it does not even run on the CPU.
     """
-    with out_of_memory_as_error(), repeatable_on(device):
+    with out_of_memory_as_error():
         attempts = smaller_attempts(backbone, device)
         while True:
             try:
-                return work()
+                with repeatable_on(device):
+                    return work()
             except OnCpuOnlyError:
                 if device == _CPU:
                     raise
-                device, attempt = _CPU, (backbone, _CPU, _ON_CPU_ONLY)
-                attempts = smaller_attempts(backbone, device)
+                attempt, attempts = (backbone, _CPU, _ON_CPU_ONLY), smaller_attempts(backbone, _CPU)
             except (MemoryError, RuntimeError) as error:
                 attempt = next(attempts, None) if is_out_of_memory(error) else None
                 if attempt is None:
                     raise
             # Here the error is gone, which kept alive what filled the memory.
-            log.warning(attempt[2])
+            _, device, sentence = attempt
+            log.warning(sentence)
             use(*attempt)
 
 

@@ -73,13 +73,11 @@ def _leads_elsewhere(
     classes = np.unique(strokes.wanted[strokes.wanted < n_known]).tolist()
     if len(classes) < 2 or classes[0] != 0 or not all(map(state.doubt.knows, classes)):
         return False  # a class that is missing altogether is not elsewhere: see `tuning.missing_class`
-    upon = _upon_network(state, strokes, n_known)
+    contradicted = _upon_network(state, strokes, n_known) & (strokes.wanted != strokes.called)
     nodes = np.round(state.grid.positions(strokes.voxels)).astype(np.int64)
     logits = state.logits[(slice(None), *(torch.as_tensor(column, device=state.device) for column in nodes.T))]
     for label in classes:
-        rows = torch.as_tensor(
-            upon & (strokes.wanted != strokes.called) & (strokes.wanted == label), device=state.device
-        )
+        rows = torch.as_tensor(contradicted & (strokes.wanted == label), device=state.device)
         behind = (logits.amax(dim=0) - logits[label])[rows]
         if len(behind) < FEWEST or float(behind.median()) < CONTRADICTED * state.doubt.reference:
             return False

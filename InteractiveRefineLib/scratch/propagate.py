@@ -37,9 +37,9 @@ LENGTH, SHRINKS = 0.5, 0.47
 #: to .1 in the second round. With .6, one walk in the third round, brain tumors drawn in two more ways end at .805
 #: instead of .929.)
 AVERAGED, TIMES = 0.7, (1.0, 2.0)
-#: Distance from fresh strokes at which most of it is reached, as a part of the image's extent. (Tuning half, Dice after
-#: five rounds with .15 and .08: abdomen MR .856 and .886, CT .901 and .908, hippocampus .842 and .847, brain tumors
-#: .915 and .924; .05 and .11 lie between.)
+#: Distance from fresh strokes from which on present labels count nearly in full, as a part of the image's extent.
+#: (Tuning half, Dice after five rounds with .15 and .08: abdomen MR .856 and .886, CT .901 and .908, hippocampus .842
+#: and .847, brain tumors .915 and .924; .05 and .11 lie between.)
 FRESH_LENGTH = 0.08
 #: Pull to a label that the user or another program decided, far from fresh strokes.
 HOLD = 1.0

@@ -55,6 +55,15 @@ def constraints_for(session, *strokes, locked=()):
     return constraints
 
 
+def drawn(constraints, *rounds):
+    """The constraints after every round; a round is a list of strokes as in `constraints_for`."""
+    for strokes in rounds:
+        for stroke in strokes:
+            constraints.add_stroke_indices(*stroke)
+        constraints.next_round()
+        yield constraints
+
+
 def usual_constraints(session, locked=()):
     """One stroke in the missed part of the liver and one on background."""
     return constraints_for(session, (MISSED, LIVER.label), (EMPTY, 0), locked=locked)

@@ -12,7 +12,7 @@ from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E
 from InteractiveRefineLib.round_input import CalledLabels, round_input  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
 from Testing.tests.cli_examples import LPS, SHAPE, scan  # noqa: E402
-from Testing.tests.session_examples import EMPTY, IN_LIVER, IN_SPLEEN, MISSED, a_backbone  # noqa: E402
+from Testing.tests.session_examples import EMPTY, IN_LIVER, IN_SPLEEN, MISSED, a_backbone, drawn  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -92,9 +92,8 @@ def test_the_order_does_not_depend_on_the_users_axes(state):
         ImageFrame(Volume(scan().array[:, :, ::-1].copy(), matrix), backbone), backbone, 1, torch.device("cpu")
     )
     constraints = Constraints(Volume(scan().array, matrix).geometry)
-    for part in (MISSED[:2], MISSED[2:]):
-        constraints.add_stroke_indices(part * [1, 1, -1] + [0, 0, SHAPE[2] - 1], 1)
-        constraints.next_round()
+    mirrored_strokes = MISSED * [1, 1, -1] + [0, 0, SHAPE[2] - 1]
+    *_, constraints = drawn(constraints, [(mirrored_strokes[:2], 1)], [(mirrored_strokes[2:], 1)])
     user = np.zeros(SHAPE, np.uint16)
     found = round_input(constraints.resolve(user, 3), SHAPE, mirrored, mirrored.labels, CalledLabels(), set())
     expected = rounds_of(state, [(MISSED[:2], 1)], [(MISSED[2:], 1)])
@@ -117,11 +116,7 @@ def test_what_a_voxel_was_called_first_is_remembered():
 
 def rounds_of(state, *rounds):
     """The input after these rounds; a round is strokes as in `an_input`."""
-    constraints = Constraints(state.frame.geometry)
-    for strokes in rounds:
-        for stroke in strokes:
-            constraints.add_stroke_indices(*stroke)
-        constraints.next_round()
+    *_, constraints = drawn(Constraints(state.frame.geometry), *rounds)
     return round_input(constraints.resolve(state.labels, 5), SHAPE, state, state.labels, CalledLabels(), set())
 
 

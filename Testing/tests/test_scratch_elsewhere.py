@@ -10,7 +10,7 @@ from InteractiveRefineLib.scratch.elsewhere import SENTENCE  # noqa: E402
 from InteractiveRefineLib.scratch.propagate import StrokePropagation  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
 from Testing.tests.cli_examples import LIVER, LPS, SHAPE, SPLEEN  # noqa: E402
-from Testing.tests.session_examples import a_session, constraints_for, dice, usual_constraints  # noqa: E402
+from Testing.tests.session_examples import a_session, constraints_for, dice, drawn, usual_constraints  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,11 +85,7 @@ def asked(monkeypatch):
 def after_rounds(*rounds):
     """Warnings of one refinement with the strokes of all these rounds."""
     session = a_session(image=a_scan())
-    constraints = constraints_for(session)
-    for strokes in rounds:
-        for voxels, label in strokes:
-            constraints.add_stroke_indices(voxels, label)
-        constraints.next_round()
+    *_, constraints = drawn(constraints_for(session), *rounds)
     return session.refine(constraints).warnings
 
 

@@ -17,6 +17,7 @@ from InteractiveRefineLib.session import RefineSession  # noqa: E402
 from InteractiveRefineLib.settings import RefineSettings  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
 from Testing.tests.cli_examples import LPS, scan, truth  # noqa: E402
+from Testing.tests.session_examples import drawn  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -212,15 +213,9 @@ class TestOverTheRounds:
         return found
 
     def play(self, *rounds):
-        """Labels after every round; a round is pairs of voxels and label."""
-        session, labels = a_session(names=("liver",)), []
-        constraints = Constraints(session.image.geometry)
-        for strokes in rounds:
-            for voxels, label in strokes:
-                constraints.add_stroke_indices(voxels, label)
-            constraints.next_round()
-            labels.append(session.refine(constraints).labels)
-        return labels
+        """Labels after every round."""
+        session = a_session(names=("liver",))
+        return [session.refine(then).labels for then in drawn(Constraints(session.image.geometry), *rounds)]
 
     def test_two_lengths_are_averaged_up_to_the_third_round(self, walks):
         self.play(*([(LIVER_STROKE + [up, 0, 0], 1), (EMPTY + [up, 0, 0], 0)] for up in (0, 2, -2, 4)))

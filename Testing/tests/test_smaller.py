@@ -93,14 +93,14 @@ def test_from_a_full_graphics_card_the_work_goes_to_the_cpu(monkeypatch):
     assert "The graphics card has too little memory; everything is computed on the CPU, slower." in result.warnings
 
 
-def refused_on(*devices, then=None):
+def refused_on(*devices, then=lambda: None):
     """What `run_smaller` used, one after the other, for a network that refuses to run on these devices."""
     used, where = [], ["cuda"]
 
     def work():
         if where[-1] in devices:
             raise OnCpuOnlyError("refused")
-        return then
+        return then()
 
     def use(backbone, device, sentence):
         where.append(device.type)
@@ -110,7 +110,7 @@ def refused_on(*devices, then=None):
 
 
 def test_a_network_that_cannot_use_the_graphics_card_runs_on_the_cpu():
-    result, ((device, sentence),) = refused_on("cuda", then="labels")
+    result, ((device, sentence),) = refused_on("cuda", then=lambda: "labels")
     assert result == "labels" and device == "cpu"
     assert "cannot run on the graphics card" in sentence
 
@@ -118,3 +118,21 @@ def test_a_network_that_cannot_use_the_graphics_card_runs_on_the_cpu():
 def test_a_network_that_runs_nowhere_is_an_error():
     with pytest.raises(OnCpuOnlyError, match="refused"):
         refused_on("cuda", "cpu")
+
+
+def test_back_on_the_cpu_it_computes_as_the_cpu_always_does():
+    assert torch.get_deterministic_debug_mode() == 0
+    on_cpu, _ = refused_on("cuda", then=torch.get_deterministic_debug_mode)
+    on_card, _ = refused_on(then=torch.get_deterministic_debug_mode)
+    assert (on_cpu, on_card) == (0, 1)
+
+
+def test_a_full_card_and_then_a_refusal_on_the_cpu_is_an_error():
+    tried = []
+
+    def work():
+        raise torch.OutOfMemoryError("CUDA out of memory") if not tried else OnCpuOnlyError("refused")
+
+    with pytest.raises(OnCpuOnlyError, match="refused"):
+        run_smaller(work, a_backbone(), CUDA, lambda backbone, device, sentence: tried.append(device.type))
+    assert tried == ["cpu"]

@@ -13,6 +13,7 @@ from InteractiveRefineLib.round_input import RoundInput  # noqa: E402
 from InteractiveRefineLib.session import RefineSession  # noqa: E402
 from InteractiveRefineLib.settings import RefineSettings  # noqa: E402
 from Testing.tests.cli_examples import scan  # noqa: E402
+from Testing.tests.session_examples import drawn  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,17 +36,11 @@ def asked(monkeypatch):
 
 
 def rounds_of(*rounds, locked=(), **settings):
-    """Labels after every round; a round is pairs of voxels and label."""
+    """Labels after every round."""
     session = RefineSession(
         scan(), strokes_only(("image",)), RefineSettings(device="cpu", **settings), None, ("liver", "spleen")
     )
-    constraints, found = Constraints(session.image.geometry, locked), []
-    for strokes in rounds:
-        for voxels, label in strokes:
-            constraints.add_stroke_indices(voxels, label)
-        constraints.next_round()
-        found.append(session.refine(constraints).labels)
-    return found
+    return [session.refine(then).labels for then in drawn(Constraints(session.image.geometry, locked), *rounds)]
 
 
 FIRST = [(LIVER, 1), (SPLEEN, 2), (EMPTY, 0)]
