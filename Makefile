@@ -40,6 +40,7 @@ bench: $(STAMP)
 	$(PY) -m Testing.benchmarks.tuning_step --output $(BENCH_OUTPUT)/tuning-step.md
 	$(PY) -m Testing.benchmarks.walker --output $(BENCH_OUTPUT)/walker.md
 	$(PY) -m Testing.benchmarks.growing --output $(BENCH_OUTPUT)/growing.md
+	$(PY) -m Testing.benchmarks.less_memory --networks $(BENCH_OUTPUT)/networks --output $(BENCH_OUTPUT)/less-memory.md
 	$(PY) -m Testing.benchmarks.write_back
 	$(PY) -m Testing.benchmarks.batch_scaling --output $(BENCH_OUTPUT)/batch.md
 

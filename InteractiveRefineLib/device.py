@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
@@ -54,6 +55,24 @@ class MemoryWatch(PlainDispatchMode):
                 self.error = error
             self.several_devices |= is_of_several_devices(error)
             raise
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where one session computes.
+
+    Attributes:
+        network: runs the network, window by window.
+        fields: keeps and computes everything that reaches over the whole image; the same device, or the CPU.
+    """
+
+    network: torch.device
+    fields: torch.device
+
+    @classmethod
+    def only(cls, device: torch.device) -> Devices:
+        """Everything on one device."""
+        return cls(device, device)
 
 
 def choose_device(name: str) -> torch.device:

@@ -82,6 +82,10 @@ class ImageFrame:
 class NetworkState:
     """The network's run on the image, kept for all rounds.
 
+    Args:
+        device: where everything of the image is kept and computed.
+        run_on: where the network runs, window by window; None: on that device, too.
+
     Attributes:
         frame: the image.
         to_classes: the network's output channels (..., channels) to class logits (..., classes).
@@ -104,6 +108,7 @@ class NetworkState:
         layers: int,
         device: torch.device,
         *,
+        run_on: torch.device | None = None,
         or_fewer: bool = False,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress = no_progress,
@@ -115,7 +120,8 @@ class NetworkState:
             image, self.grid = backbone.preprocessing(frame.image, frame.geometry, device)
             network = prepare(
                 backbone, self.grid, image, layers,
-                or_fewer=or_fewer, cache_bytes=cache_bytes, progress=progress, should_cancel=should_cancel,
+                run_on=run_on, or_fewer=or_fewer, cache_bytes=cache_bytes,
+                progress=progress, should_cancel=should_cancel,
             )  # fmt: skip
             self.part, self.notes = network.part, network.notes
             # Classes last in memory: decoding reads all classes of single voxels.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from .backbone.load import Backbone
 from .class_table import ClassTable
 from .constraints import Constraints
 from .decoding.reach import Reach
-from .device import choose_device
+from .device import Devices, choose_device
 from .errors import InputError
 from .image_state import ImageFrame, NetworkState
 from .network_round import round_with_network
@@ -64,7 +63,7 @@ class RefineSession:
     ) -> None:
         self.image, self.backbone = image, backbone
         self.settings = settings or RefineSettings()
-        self._device = choose_device(self.settings.device)
+        self._devices = Devices.only(choose_device(self.settings.device))
         self._frame = ImageFrame(image, backbone)
         self._table = ClassTable(backbone.config.classes, backbone.config.added)
         self._header: dict[str, str] = {}
@@ -85,7 +84,7 @@ class RefineSession:
     ) -> RefineSession:
         """A session on this image and network as if nothing had been done yet, except that the network ran already."""
         other = RefineSession(self.image, self.backbone, settings, current, new_classes)
-        if other._device == self._device:
+        if other._devices == self._devices:
             other._state, other._layers = self._state, self._layers
         return other
 
@@ -157,7 +156,7 @@ class RefineSession:
         Raises:
             Cancelled, OutOfMemoryError, BackboneError.
         """
-        run_smaller(lambda: self._prepare(progress, should_cancel), self.backbone, self._device, self._use)
+        run_smaller(lambda: self._prepare(progress, should_cancel), self.backbone, self._devices, self._use)
         return self._present.in_user_axes.copy()
 
     def refine(
@@ -174,12 +173,12 @@ class RefineSession:
             OutOfMemoryError: likewise.
         """
         return run_smaller(
-            lambda: self._refine(constraints, progress, should_cancel), self.backbone, self._device, self._use
+            lambda: self._refine(constraints, progress, should_cancel), self.backbone, self._devices, self._use
         )
 
-    def _use(self, backbone: Backbone, device: torch.device, sentence: str) -> None:
-        """From now on this form of the network and this device; the sentence tells the user why."""
-        self._state, self.backbone, self._device = None, backbone, device
+    def _use(self, backbone: Backbone, devices: Devices, sentence: str) -> None:
+        """From now on this form of the network and these devices; the sentence tells the user why."""
+        self._state, self.backbone, self._devices = None, backbone, devices
         self._warnings.append(sentence)
 
     def _refine(self, constraints: Constraints, progress: Progress, should_cancel: ShouldCancel) -> RefinementResult:
@@ -238,7 +237,7 @@ class RefineSession:
         layers = self.settings.layers_for(self.backbone.config.dimensions == 2 and min(self._frame.shape) == 1)
         if self._state is None or self._layers != layers:
             self._state = NetworkState(
-                self._frame, self.backbone, layers, self._device,
+                self._frame, self.backbone, layers, self._devices.fields, run_on=self._devices.network,
                 or_fewer=self.settings.layers is None, cache_bytes=int(self.settings.cache_gb * 2**30),
                 progress=progress, should_cancel=should_cancel,
             )  # fmt: skip

@@ -4,12 +4,13 @@ Code that runs on both devices fails on the card only, at the first tensor that 
 finds such places without a card. Inside it torch sees one CUDA device. Its tensors hold an ordinary tensor each; every
 operation, also those inside TorchScript and of the backward pass, goes through `_Card`, which refuses what a real card
 refuses: operands on two devices (except where CUDA takes them: scalars, indices), numpy, a generator of the processor,
-products of integers. Torch's own C++ code takes the card for its device "meta", for which it needs no driver.
+products of integers, and more than there is room for. Torch's own C++ code takes the card for its device "meta", for
+which it needs no driver.
 
 What it proves: no operation on the way mixes devices, and nothing relies on a tensor on the device sharing its memory
-with a numpy array. What it cannot prove: that CUDA's own kernels give the same numbers, exist for each type, fit into
-the card's memory, give the same bits twice, or are fast; the kernels are the processor's. Other threads see no card,
-so that workers and batches are not reached; nor are streams and several cards.
+with a numpy array. What it cannot prove: that CUDA's own kernels give the same numbers, exist for each type, need no
+more memory than their results, give the same bits twice, or are fast; the kernels are the processor's. Other threads
+see no card, so that workers and batches are not reached; nor are streams and several cards.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
@@ -28,6 +30,7 @@ _CUDA, _CPU = torch.device("cuda:0"), torch.device("cpu")
 #: What torch's own C++ code takes the card for: the one device besides the processor that every build of torch has.
 _BELOW = torch.device("meta")
 _BYTES = 8 * 2**30
+_NO_ROOM = "CUDA out of memory. Tried to allocate {} bytes. GPU 0 has a total capacity of {} bytes."
 
 #: They copy between devices; that is what they are for.
 _COPIES = {"_to_copy", "copy_", "_copy_from", "copy"}
@@ -86,6 +89,39 @@ class PretendTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         return _compute(func, args, kwargs or {})
+
+
+class Room:
+    """How much lies on the card.
+
+    Attributes:
+        capacity: bytes; what does not fit is refused as torch refuses it.
+        peak: the most bytes that lay there at the same time.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.peak = capacity, 0
+        self._storages: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def taken(self) -> int:
+        """Bytes of the tensors that still exist, each storage counted once."""
+        self._storages = {key: pair for key, pair in self._storages.items() if not pair[0].expired()}
+        return sum(size for _, size in self._storages.values())
+
+    def take(self, tensor: torch.Tensor) -> None:
+        """Let a tensor's storage lie on the card."""
+        storage = tensor.untyped_storage()
+        known = self._storages.get(storage._cdata)
+        if known is not None and not known[0].expired():
+            return
+        taken = self.taken() + storage.nbytes()
+        if taken > self.capacity:
+            raise torch.OutOfMemoryError(_NO_ROOM.format(storage.nbytes(), self.capacity))
+        self._storages[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.peak = max(self.peak, taken)
+
+
+_room = Room(_BYTES)
 
 
 class _Names(TorchFunctionMode):
@@ -147,6 +183,7 @@ def _compute(func, args: tuple, kwargs: dict):
             return kept_of.get(id(leaf), leaf)
         if not to_card or any(leaf is t for t in tensors):
             return leaf
+        _room.take(leaf)
         made = PretendTensor(leaf)
         source = storages.get(leaf.untyped_storage()._cdata)
         if source is not None:
@@ -227,15 +264,17 @@ def _apply_to_scripted(self, fn, recurse=True):
 
 
 @contextmanager
-def pretend_cuda() -> Iterator[torch.device]:
-    """Inside, this thread has one CUDA device, "cuda:0"."""
+def pretend_cuda(capacity: int = _BYTES) -> Iterator[Room]:
+    """Inside, this thread has one CUDA device, "cuda:0", with room for so many bytes."""
+    global _room
+    _room = room = Room(capacity)
     found = {
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
-        "mem_get_info": lambda device=None: (_BYTES, _BYTES),
-        "memory_allocated": lambda device=None: 0,
-        "max_memory_allocated": lambda device=None: 0,
+        "mem_get_info": lambda device=None: (capacity - room.taken(), capacity),
+        "memory_allocated": lambda device=None: room.taken(),
+        "max_memory_allocated": lambda device=None: room.peak,
         "_lazy_init": lambda: None,
         **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda device=None: None),
     }
@@ -243,6 +282,6 @@ def pretend_cuda() -> Iterator[torch.device]:
     try:
         scripted = mock.patch.object(torch.jit.RecursiveScriptModule, "_apply", _apply_to_scripted)
         with mock.patch.multiple(torch.cuda, **found), scripted, _Card(), _Names():
-            yield _CUDA
+            yield room
     finally:
         torch._C._set_only_lift_cpu_tensors(False)

@@ -148,12 +148,14 @@ class TapePart:
         to_grid: Callable[[torch.Tensor], torch.Tensor],
         blend: Blend,
         *,
+        run_on: torch.device | None = None,
         flat_axis: int | None = None,
         logits: torch.Tensor | None = None,
         notes: list[str] | None = None,
     ) -> None:
         """Args:
         to_grid: turns a network output (1, C, *spatial) into (C, *window size).
+        run_on: where the tapes lie and run; None: where `initial` lies. All that comes out lies where `initial` does.
         flat_axis: of the grid, which a 2-D network's output lacks.
         logits: (C, *grid shape) at `initial`, against which computing near voxels is checked.
         notes: where sentences for the user are added.
@@ -161,13 +163,14 @@ class TapePart:
         self.initial = initial
         self.tapes, self._to_grid, self._blend = tapes, to_grid, blend
         self._flat_axis, self._logits, self._notes = flat_axis, logits, notes
+        self._device = initial[0].device
+        self._run_on = run_on or self._device
 
     def at(self, positions: np.ndarray) -> LogitsAt:
         """See `TunedPart.at`."""
         voxels, rows, weights = corners(positions, self._blend.shape)
-        device = self.initial[0].device
-        rows_t = torch.as_tensor(rows, device=device)
-        weights_t = torch.as_tensor(weights, device=device)
+        rows_t = torch.as_tensor(rows, device=self._device)
+        weights_t = torch.as_tensor(weights, device=self._device)
         unique = self._at_voxels(voxels)
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
@@ -202,18 +205,17 @@ class TapePart:
 
     def _merged(self, count: int, covering: list, near: dict[int, NearVoxels | None]) -> LogitsAt:
         """The blended logits (count, C) from every covering window."""
-        device = self.initial[0].device
         used = []
         for i, rows, local, weight in covering:
-            output_at = near.get(i) or self._whole(self.tapes[i], torch.as_tensor(local, device=device))
-            used.append((torch.as_tensor(rows, device=device), output_at, weight[:, None]))
+            output_at = near.get(i) or self._whole(self.tapes[i], torch.as_tensor(local, device=self._run_on))
+            used.append((torch.as_tensor(rows, device=self._device), output_at, weight[:, None]))
 
         def logits(values: list[torch.Tensor]) -> torch.Tensor:
-            unique = None
+            unique, there = None, self._there(values)
             for rows, output_at, weight in used:
-                output = output_at(values)
+                output = output_at(there).to(self._device)
                 if unique is None:
-                    unique = torch.zeros((count, output.shape[1]), device=device)
+                    unique = torch.zeros((count, output.shape[1]), device=self._device)
                 unique = unique.index_add(0, rows, output * weight)
             return unique
 
@@ -227,7 +229,13 @@ class TapePart:
 
     def everywhere(self, values: list[torch.Tensor], region: Box | None = None) -> torch.Tensor:
         """See `TunedPart.everywhere`."""
+        there = self._there(values)
+
+        def output(i: int, box: Box) -> torch.Tensor:
+            return self._to_grid(self.tapes[i].replay(there))[(slice(None), *box)].to(self._device)
+
         with torch.no_grad():
-            return self._blend.merge(
-                lambda i, box: self._to_grid(self.tapes[i].replay(values))[(slice(None), *box)], region
-            )
+            return self._blend.merge(output, region)
+
+    def _there(self, values: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [value.to(self._run_on) for value in values]

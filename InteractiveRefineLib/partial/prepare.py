@@ -49,13 +49,14 @@ class PreparedNetwork:
 class _Runner:
     """Calls the network on one window, hiding that a 2-D network has no third axis."""
 
-    def __init__(self, backbone: Backbone, shape: tuple[int, int, int]) -> None:
-        self.network = backbone.network
+    def __init__(self, backbone: Backbone, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.network, self._device = backbone.network.to(device), device
         self.flat_axis = flat_axis(backbone.config, shape)
 
     def runs(self, window: torch.Tensor) -> Callable[[], Any]:
         """What runs the network on one window (C, *window)."""
-        return lambda: _call(self.network, self.squeeze(window))
+        there = self.squeeze(window).to(self._device)
+        return lambda: _call(self.network, there)
 
     def squeeze(self, window: torch.Tensor) -> torch.Tensor:
         """(C, *window) -> the network's input (1, C, *spatial)."""
@@ -76,6 +77,7 @@ def prepare(
     image: torch.Tensor,
     layers: int = 1,
     *,
+    run_on: torch.device | None = None,
     or_fewer: bool = False,
     cache_bytes: int = CACHE_BYTES,
     progress: Progress = no_progress,
@@ -86,6 +88,7 @@ def prepare(
     Args:
         image: (channels, *grid shape) what the network shall see, in the order of the tensor axes, on the device.
         layers: how many of the last layers will be tuned.
+        run_on: where the network runs; None: where the image is. All that is returned lies where the image is.
         or_fewer: all layers will do where there are fewer.
         cache_bytes: for what the windows keep; those beyond it are run again when a stroke needs them.
 
@@ -94,8 +97,7 @@ def prepare(
         Cancelled: between two windows.
     """
     config, device = backbone.config, image.device
-    backbone.network.to(device)
-    runner = _Runner(backbone, grid.shape)
+    runner = _Runner(backbone, grid.shape, run_on or device)
     plan = WindowPlan.of(config, grid.shape)
     size, windows = plan.size, plan.windows
     resampled = _pad(image, plan.padded, plan.before, config.padding)
@@ -113,14 +115,14 @@ def prepare(
 
     find = partial(_last_layers, backbone.network, parameters, layers, or_fewer)
     tuned_layers, first = _record_first(runner.runs(inputs(0)), tuned_layers, find, notes)
-    recorded = RecordedWindows(record, runner.kernel_3d, runner.to_grid, cache_bytes, notes)
+    recorded = RecordedWindows(record, runner.kernel_3d, runner.to_grid, device, cache_bytes, notes)
     logits_of, features_of = blend.merger(), None
     for i in range(len(windows)):
         raise_if_cancelled(should_cancel)
         progress(i, len(windows), "Running the network")
         tape, first = record(i) if i else first, None
         _check_output(config, tape.output, runner.squeeze(inputs(i)))
-        logits_of.add(i, runner.to_grid(tape.output))
+        logits_of.add(i, runner.to_grid(tape.output).to(device))
         seen = recorded.keep(i, tape, _parameters(tuned_layers))
         if i == 0 and seen is not None:
             features_of = blend.merger(_feature_type(len(seen), plan.padded, len(windows), cache_bytes))

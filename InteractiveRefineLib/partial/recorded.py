@@ -28,6 +28,7 @@ class RecordedWindows:
         record: runs a window by its number.
         kernel_3d: puts the axis into a convolution weight that a 2-D network lacks.
         to_grid: turns (1, C, *spatial) into (C, *window size).
+        device: where the features are kept and what the part gives lies; the network may run elsewhere.
         budget: bytes for all windows together.
         notes: where sentences for the user are added.
     """
@@ -37,10 +38,12 @@ class RecordedWindows:
         record: Callable[[int], Tape | FrozenPrefix],
         kernel_3d: Callable[[torch.Tensor], torch.Tensor],
         to_grid: Callable[[torch.Tensor], torch.Tensor],
+        device: torch.device,
         budget: int,
         notes: list[str],
     ) -> None:
         self._record, self._kernel_3d, self._to_grid, self._notes = record, kernel_3d, to_grid, notes
+        self._device = device
         self._store = TapeStore(self._again, budget)
         self._convolution = True
         self._tuned: list[torch.Tensor] = []
@@ -56,22 +59,25 @@ class RecordedWindows:
         if self._convolution and not (isinstance(tape, Tape) and _is_same_convolution(tape, tuned)):
             self._convolution = False
             self._store.clear()  # what was kept as a convolution; recorded again if it is needed
+            if tuned[0].device != self._device:
+                self._store.budget = 0  # tapes stay where the network runs, which has little memory: one at a time
         features = None
         if tape.features is not None and tape.features.ndim == tape.output.ndim:
-            features = self._to_grid(tape.features)
+            features = self._to_grid(tape.features).to(self._device)
         kept = self._reduced(tape)
         self._store.put(i, kept)
         return kept.features if isinstance(kept, ConvolutionInput) else features
 
     def part(self, tuned: list[torch.Tensor], blend: Blend, logits: torch.Tensor, flat_axis: int | None) -> TunedPart:
         """The tuned part once all windows are recorded; `logits` (C, *grid shape) are the initial ones."""
-        initial = [p.detach().clone() for p in tuned]
+        initial = [p.detach().to(self._device, copy=True) for p in tuned]
         if self._convolution:
             initial[0] = self._kernel_3d(initial[0])
             bias = initial[1] if len(initial) > 1 else None
             return ConvolutionPart(initial[0], bias, lambda i: self._store[i].features, blend)
         return TapePart(
-            initial, self._store, self._to_grid, blend, flat_axis=flat_axis, logits=logits, notes=self._notes
+            initial, self._store, self._to_grid, blend,
+            run_on=tuned[0].device, flat_axis=flat_axis, logits=logits, notes=self._notes,
         )  # fmt: skip
 
     def _again(self, i: int) -> AnyTape:
@@ -80,7 +86,7 @@ class RecordedWindows:
 
     def _reduced(self, tape: Tape | FrozenPrefix) -> AnyTape:
         if self._convolution:
-            features = self._to_grid(tape.calls[0].args[0])
+            features = self._to_grid(tape.calls[0].args[0]).to(self._device)
             kept = ConvolutionInput(features.movedim(0, -1).contiguous().movedim(-1, 0))
         else:
             kept = _localized(tape, [p.detach() for p in self._tuned], self._notes)

@@ -43,7 +43,8 @@ class TapeStore:
     """
 
     def __init__(self, record: Callable[[int], AnyTape], budget: int) -> None:
-        self._record, self._budget = record, budget
+        self.budget = budget
+        self._record = record
         self._tapes: OrderedDict[int, tuple[AnyTape, int]] = OrderedDict()
         self._bytes = 0
 
@@ -54,7 +55,7 @@ class TapeStore:
         size = bytes_of(tape)
         self._tapes[number] = (tape, size)
         self._bytes += size
-        while self._bytes > self._budget and len(self._tapes) > 1:
+        while self._bytes > self.budget and len(self._tapes) > 1:
             self._bytes -= self._tapes.popitem(last=False)[1][1]
 
     def __getitem__(self, number: int) -> AnyTape:

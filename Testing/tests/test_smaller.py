@@ -5,25 +5,30 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib.device import Devices  # noqa: E402
 from InteractiveRefineLib.errors import OnCpuOnlyError, OutOfMemoryError  # noqa: E402
 from InteractiveRefineLib.smaller import run_smaller, smaller_attempts  # noqa: E402
 from Testing.tests.session_examples import a_backbone, a_session, usual_constraints  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA = Devices.only(torch.device("cpu")), Devices.only(torch.device("cuda"))
+
+
+def names(where):
+    """Such as "cuda", or "cuda, cpu" where only the network runs on the card."""
+    return ", ".join(dict.fromkeys((where.network.type, where.fields.type)))
 
 
 def attempts(device=CPU, **changes):
     tried = smaller_attempts(a_backbone(**changes), device)
-    return [(backbone.config.patch_size, where.type, sentence) for backbone, where, sentence in tried]
+    return [(backbone.config.patch_size, names(where), sentence) for backbone, where, sentence in tried]
 
 
-def test_windows_are_halved_along_their_longest_sides_twice_then_the_cpu_takes_them_as_they_were():
+def test_the_image_leaves_the_card_then_the_network_then_windows_are_halved_along_their_longest_sides_twice():
     sizes = [(patch, where) for patch, where, _ in attempts(CUDA, patch_size=(64, 48, 16), divisible_by=8)]
     first, second = (32, 24, 16), (16, 16, 16)
-    on_cpu = [((64, 48, 16), "cpu"), (first, "cpu"), (second, "cpu")]
-    assert sizes == [(first, "cuda"), (second, "cuda"), *on_cpu]
+    assert sizes == [((64, 48, 16), "cuda, cpu"), ((64, 48, 16), "cpu"), (first, "cpu"), (second, "cpu")]
 
 
 def test_halved_windows_stay_multiples_of_what_the_network_divides_by():
@@ -32,10 +37,10 @@ def test_halved_windows_stay_multiples_of_what_the_network_divides_by():
 
 
 @pytest.mark.parametrize("changes", [{}, {"patch_size": (8, 8, 8), "spatial_shape": (16, 16, 16)}])
-def test_networks_that_see_all_at_once_have_only_the_cpu_left(changes):
+def test_networks_that_see_all_at_once_have_no_smaller_windows(changes):
     assert attempts(**changes) == []
-    ((_, where, sentence),) = attempts(CUDA, **changes)
-    assert where == "cpu" and "The graphics card has too little memory" in sentence
+    (_, first, _), (_, second, sentence) = attempts(CUDA, **changes)
+    assert (first, second) == ("cuda, cpu", "cpu") and "The graphics card has too little memory" in sentence
 
 
 class Hungry(torch.nn.Module):
@@ -62,7 +67,9 @@ def test_a_round_goes_on_with_smaller_windows_and_says_so_once():
     result = session.refine(constraints)
     assert result.violated_strokes == 0
     told = [w for w in result.warnings if "Memory ran out" in w]
-    assert told == ["Memory ran out; the network's windows were halved to 16 x 16 x 16 voxels (I, J, K)."]
+    assert [t.split("(I")[0] for t in told] == [
+        "Memory ran out; the network's windows were halved to 16 x 16 x 16 voxels "
+    ]
     expected = a_session(backbone=a_backbone(patch_size=(16, 16, 16)))
     assert np.array_equal(result.labels, expected.refine(usual_constraints(expected)).labels)
     assert not [w for w in session.refine(constraints).warnings if "Memory ran out" in w]
@@ -79,17 +86,17 @@ def test_from_a_full_graphics_card_the_work_goes_to_the_cpu(monkeypatch):
 
     real, tried = module.NetworkState, []
 
-    def state(frame, backbone, layers, device, **more):
-        tried.append(device.type)
-        if device.type == "cuda":
+    def state(frame, backbone, layers, device, *, run_on, **more):
+        tried.append((device.type, run_on.type))
+        if run_on.type == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(frame, backbone, layers, device, **more)
+        return real(frame, backbone, layers, device, run_on=run_on, **more)
 
     monkeypatch.setattr(module, "NetworkState", state)
     session = a_session()
-    session._device = CUDA
+    session._devices = CUDA
     result = session.refine(usual_constraints(session))
-    assert tried == ["cuda", "cpu"] and result.violated_strokes == 0
+    assert tried == [("cuda", "cuda"), ("cpu", "cuda"), ("cpu", "cpu")] and result.violated_strokes == 0
     assert "The graphics card has too little memory; everything is computed on the CPU, slower." in result.warnings
 
 
@@ -102,9 +109,9 @@ def refused_on(*devices, then=lambda: None):
             raise OnCpuOnlyError("refused")
         return then()
 
-    def use(backbone, device, sentence):
-        where.append(device.type)
-        used.append((device.type, sentence))
+    def use(backbone, devices, sentence):
+        where.append(names(devices))
+        used.append((names(devices), sentence))
 
     return run_smaller(work, a_backbone(), CUDA, use), used
 
@@ -131,8 +138,8 @@ def test_a_full_card_and_then_a_refusal_on_the_cpu_is_an_error():
     tried = []
 
     def work():
-        raise torch.OutOfMemoryError("CUDA out of memory") if not tried else OnCpuOnlyError("refused")
+        raise OnCpuOnlyError("refused") if "cpu" in tried else torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(OnCpuOnlyError, match="refused"):
-        run_smaller(work, a_backbone(), CUDA, lambda backbone, device, sentence: tried.append(device.type))
-    assert tried == ["cpu"]
+        run_smaller(work, a_backbone(), CUDA, lambda backbone, devices, sentence: tried.append(names(devices)))
+    assert tried == ["cuda, cpu", "cpu"]
