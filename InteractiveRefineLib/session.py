@@ -63,13 +63,15 @@ class RefineSession:
     ) -> None:
         self.image, self.backbone = image, backbone
         self.settings = settings or RefineSettings()
-        self._devices = Devices.only(choose_device(self.settings.device))
+        self._asked = choose_device(self.settings.device)
+        self._devices = Devices.only(self._asked)
         self._frame = ImageFrame(image, backbone)
         self._table = ClassTable(backbone.config.classes, backbone.config.added)
         self._header: dict[str, str] = {}
         self._state: NetworkState | None = None
         self._layers = 0
         self._present = PresentLabels(self._frame)
+        self._limits: list[str] = []  # sentences on what there was too little memory for
         self._warnings: list[str] = []
         if current is not None:
             self.set_current(current)
@@ -84,8 +86,9 @@ class RefineSession:
     ) -> RefineSession:
         """A session on this image and network as if nothing had been done yet, except that the network ran already."""
         other = RefineSession(self.image, self.backbone, settings, current, new_classes)
-        if other._devices == self._devices:
-            other._state, other._layers = self._state, self._layers
+        if other._asked == self._asked:  # also what there is too little memory for on it is known already
+            other._devices, other._state, other._layers = self._devices, self._state, self._layers
+            other._limits, other._warnings = list(self._limits), [*self._limits, *other._warnings]
         return other
 
     @property
@@ -179,6 +182,7 @@ class RefineSession:
     def _use(self, backbone: Backbone, devices: Devices, sentence: str) -> None:
         """From now on this form of the network and these devices; the sentence tells the user why."""
         self._state, self.backbone, self._devices = None, backbone, devices
+        self._limits.append(sentence)
         self._warnings.append(sentence)
 
     def _refine(self, constraints: Constraints, progress: Progress, should_cancel: ShouldCancel) -> RefinementResult:

@@ -41,7 +41,7 @@ HEADER = (
 )
 
 
-WHY = """Every row changes one thing and is compared with the same network in single precision that sees the image at once
+WHY = """Every row changes one thing and is compared with the same network in single precision that sees all at once
 (`python -m Testing.benchmarks.less_memory`). The decisions that were taken from it:
 
 * **Networks run in single precision**, on a graphics card, too: neither half precision stays within 0.001 of the

@@ -1,5 +1,8 @@
 """On a graphics card too small for the whole image only the network runs, window by window; no answer changes."""
 
+import gc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,7 @@ from Testing.tests.test_card_rounds import (  # noqa: E402
     CPU,
     CUDA,
     NEW,
+    Precise,
     assert_same_on_both,
     of_slices,
     of_three,
@@ -73,6 +77,14 @@ class TestTheNetworkAloneOnTheCard:
             store = session._state.part.tapes
             assert len(store.kept()) == 1 and room.taken() > 0
 
+    def test_computes_there_as_exactly_as_with_everything_on_the_card(self):
+        network = Precise()
+        with pretend_cuda():
+            session = a_session(backbone=a_backbone(network), device="cuda")
+            session._devices = SPLIT
+            session.predict()
+        assert network.seen == (False, True)
+
 
 def peak(shape_of_windows, devices):
     """The most bytes on the card while a prediction is made."""
@@ -93,12 +105,27 @@ def test_the_card_holds_less_than_half_then_and_less_still_with_smaller_windows(
     (1.0, True, [TOLD]),
     (0.75, False, [TOLD, "The graphics card has too little memory; everything is computed on the CPU, slower."]),
 ])  # fmt: skip
-def test_a_card_with_room_for_one_window_keeps_the_network_and_the_user_is_told(share, on_card, told):
+def test_a_card_with_room_for_one_window_keeps_the_network_and_the_user_is_told(share, on_card, told, request):
     needed = peak((20, 24, 16), SPLIT)
     expected = two_rounds(a_session(backbone=windows()))
+    gc.disable()  # what fills the card must go at once, not when the collector happens to run
+    request.addfinalizer(gc.enable)
     with pretend_cuda(int(needed * share)):
         session = a_session(backbone=windows(), device="cuda")
         labels_1, labels_2, warnings = two_rounds(session)
         assert all(p.is_cuda == on_card for p in session.backbone.network.parameters())
     assert warnings == [*told, *expected[2]]
     assert np.array_equal(labels_1, expected[0]) and np.array_equal(labels_2, expected[1])
+
+
+def test_the_next_segmentation_of_the_image_starts_where_this_one_ended_up_and_its_user_is_told_too():
+    needed = peak((20, 24, 16), SPLIT)
+    with pretend_cuda(needed):
+        session = a_session(backbone=windows(), device="cuda")
+        session.predict()
+        again = session.anew(session.settings)
+        assert again._devices == Devices(torch.device("cuda"), CPU) and again._state is session._state
+        *_, warnings = two_rounds(again)
+        assert warnings[0] == TOLD and warnings.count(TOLD) == 1
+        elsewhere = session.anew(replace(session.settings, device="cpu"))
+        assert elsewhere._devices == Devices.only(CPU) and elsewhere._state is None
