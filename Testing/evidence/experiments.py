@@ -39,7 +39,9 @@ class Experiment:
         name: on the command line.
         question: for the report.
         wants: which cases.
-        variants: rows of an ablation; empty = all methods that are no ablation, with the usual robot.
+        variants: rows of an ablation; empty = all methods that are no ablation, with each of the robots.
+        robots: the choices of each; the usual one alone, unless said otherwise.
+        without: methods that are left out, for they would take hours.
         cases: at most so many of each data set, situation and half; None = all.
         minutes: on two idle cores, when nothing is stored yet, without training the networks; an estimate.
     """
@@ -48,13 +50,16 @@ class Experiment:
     question: str
     wants: Callable[[Spot], bool] = _everything
     variants: tuple[Variant, ...] = ()
+    robots: tuple[dict, ...] = ({},)
+    without: tuple[str, ...] = ()
     cases: int | None = None
     minutes: int = 0
 
     def plays(self, known: Sequence[str]) -> list[tuple[dict, list[str]]]:
         """Robot's choices and the methods to play with them; of variants only methods that are `known`."""
         if not self.variants:
-            return [({}, [name for name in known if name == OURS or not is_ours(name)])]
+            methods = [n for n in known if (n == OURS or not is_ours(n)) and n not in self.without]
+            return [(choices, list(methods)) for choices in self.robots]
         plays: list[tuple[dict, list[str]]] = []
         for _, method, robot in self.variants:
             if method not in known:
@@ -118,12 +123,19 @@ EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         *(Experiment(name, question, wants, minutes=60) for name, question, wants in _ALL_METHODS),
+        Experiment(
+            "drawings",
+            "The same cases drawn in three ways, all methods but BRS",
+            robots=({}, {"seed": 1}, {"seed": 2}),
+            without=("BRS",),
+            minutes=70,
+        ),
         Experiment("ablation-parts", "Our method, a part left out", _with_network, PARTS, minutes=8),
         Experiment("ablation-steps", "Optimizer steps M", _usual_ablation, STEPS, cases=4, minutes=5),
         Experiment("ablation-layers", "Layers l that are tuned", _usual_ablation, LAYERS, cases=4, minutes=4),
         Experiment("ablation-input", "Strokes, points or boxes", _usual_ablation, INPUTS, cases=4, minutes=4),
         Experiment("ablation-length", "Length of strokes", _usual_ablation, LENGTHS, cases=4, minutes=10),
-    )
+    )  # fmt: skip
 }
 #: Played by programs of their own, see `full_ct` and `overlays`.
 SPECIAL = {"full-ct": "The real CT at full size", "overlays": "One case of every data set as a picture"}

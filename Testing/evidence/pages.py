@@ -110,6 +110,36 @@ def has_several(results: Sequence[Result], group: summary.Group, rows: Sequence[
     return len(played & {row[1:] for row in rows}) > 1
 
 
+def drawings_page(results: Sequence[Result], methods: Sequence[str]) -> str:
+    """The same tables with every case drawn in several ways; the results of all robots."""
+    drawn = summary.all_drawings(results)
+    if not drawn:
+        return f"# Three ways to draw\n\n{BACK}\nNot played yet.\n"
+    shown = [name for name in methods if any(r["method"] == name for r in drawn)]
+    parts = ["# Three ways to draw\n", BACK]
+    parts.append(
+        "What one robot draws is one of many ways, and with few cases it decides much. So every case is drawn in "
+        "three: always the largest error, along its middle (the tables elsewhere); and twice by dice, which choose "
+        "among the large errors, the slice, the place and the length. Every drawing counts as a case.\n"
+    )
+    chosen = summary.groups(drawn)
+    for said, some in (
+        ("## Corrections of what a network said\n", [g for g in chosen if g[1] != "from scratch"]),
+        ("## From scratch\n", [g for g in chosen if g[1] == "from scratch"]),
+    ):
+        if some:
+            parts += [said, tables.together_table(drawn, some, shown)]
+    parts.append("## Dice after one → after all interactions\n")
+    for dataset in dict.fromkeys(group[0] for group in chosen):
+        parts += [f"### {dataset}\n", tables.overview_table(drawn, dataset, shown)]
+    judged = [*drawn, *(r for r in results if r["dataset"] == FULL_CT)]
+    parts += ["## The targets, judged over all drawings\n", targets.targets_table(judged)]
+    parts += ["## Every class of ours that was ever more than 0.02 below its start\n", targets.violations_table(judged)]
+    for group in chosen:
+        parts += [f"## {', '.join(group)}\n", tables.dice_table(drawn, group, shown)]
+    return "\n".join(parts)
+
+
 def methods_page(methods: Mapping[str, Method]) -> str:
     """What every method stands for and how it differs from the original, in its module's own words."""
     parts = ["# The methods\n", BACK]

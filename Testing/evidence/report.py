@@ -112,6 +112,7 @@ def write_report(
         "classes.md": pages.classes_page(usual),
         "harm.md": pages.harm_page(usual, shown),
         "ablations.md": pages.ablations_page(results),
+        "drawings.md": pages.drawings_page(results, plain),
         "methods.md": pages.methods_page(methods),
         "tuning.md": pages.tuning_page(results, plain),
         "results.csv": pages.results_csv(results),
@@ -160,6 +161,13 @@ def _first_page(
     parts.append(f"Set before the results were known; {met} of {judged} that could be judged are met.\n")
     parts.append(targets.targets_table(results))
     parts.append("Classes that lost Dice, one by one: [harm](harm.md).\n")
+    over_all = [t for t in targets.check(summary.all_drawings(results)) if t.met is not None]
+    if over_all:
+        met = sum(t.met for t in over_all)
+        parts.append(
+            f"With every case drawn in three ways {met} of {len(over_all)} are met (without those of the full CT): "
+            "[three ways to draw](drawings.md).\n"
+        )
     parts.append("## All data sets together\n")
     parts.append(
         "Every data set and situation counts the same. *best in*: how many of them have their highest mean Dice after "

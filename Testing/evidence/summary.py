@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ Group = tuple[str, str]
 OURS = "ours"
 #: The robot of all tables that do not compare robots.
 USUAL_ROBOT = "stroke"
+#: The same cases drawn in several ways; the first one is the usual robot.
+DRAWINGS = (USUAL_ROBOT, f"{USUAL_ROBOT}-seed1", f"{USUAL_ROBOT}-seed2")
 #: The real CT at full size is played by another program and stands in a table of its own.
 FULL_CT = "abdomen CT at full size"
 DATASETS = ("hippocampus", "abdomen CT", "abdomen MR", "brain tumor", "nuclei")
@@ -51,6 +54,20 @@ def is_ours(method: str) -> bool:
 def usual(results: Sequence[Result], half: str = "report") -> list[Result]:
     """Those of one half, drawn by the usual robot, without the CT at full size."""
     return [r for r in results if r["half"] == half and r["robot"] == USUAL_ROBOT and r["dataset"] != FULL_CT]
+
+
+def all_drawings(results: Sequence[Result], half: str = "report") -> list[Result]:
+    """Those of one half in every way to draw, each a case of its own, as if the usual robot had drawn it.
+
+    Only cases of which a method has all drawings: means over methods could not be compared else.
+    """
+    own = [r for r in results if r["half"] == half and r["robot"] in DRAWINGS and r["dataset"] != FULL_CT]
+    drawn = Counter((r["dataset"], r["situation"], r["name"], r["method"]) for r in own)
+    return [
+        {**r, "robot": USUAL_ROBOT, "name": f"{r['name']}, drawing {DRAWINGS.index(r['robot']) + 1}"}
+        for r in own
+        if drawn[r["dataset"], r["situation"], r["name"], r["method"]] == len(DRAWINGS)
+    ]
 
 
 def groups(results: Sequence[Result]) -> list[Group]:

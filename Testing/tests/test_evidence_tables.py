@@ -360,3 +360,32 @@ def test_the_full_ct_needs_its_liver_and_leaves_other_organs_alone():
     story["rounds"][3]["others_ml"], story["rounds"][5]["dice"]["1"] = 20.1, 0.975
     assert line([story], "the real CT at full size: liver").met
     assert not line([story], "the real CT at full size: at most").met
+
+
+class TestThreeWaysToDraw:
+    def drawn(self, method="ours", ends=(0.7, 0.8, 0.9), **more):
+        robots = ("stroke", "stroke-seed1", "stroke-seed2")
+        return [played(method, curve(0.5, end), robot=robot, **more) for robot, end in zip(robots, ends)]
+
+    def test_every_drawing_is_a_case(self):
+        found = summary.all_drawings(self.drawn())
+        assert [r["name"] for r in found] == ["a, drawing 1", "a, drawing 2", "a, drawing 3"]
+        assert {r["robot"] for r in found} == {"stroke"}
+        assert table_of(found, ["ours"])["ours"] == [".500", "**.800**", ".100", "3"]
+
+    def test_what_was_not_drawn_in_all_ways_does_not_count(self):
+        results = [*self.drawn(), *self.drawn("BRS")[:2], *self.drawn(half="tune"), played(robot="point")]
+        assert {(r["method"], r["half"]) for r in summary.all_drawings(results)} == {("ours", "report")}
+        assert len(summary.all_drawings(results)) == 3
+
+    def test_the_usual_tables_know_the_usual_robot_only(self):
+        assert [r["robot"] for r in summary.usual(self.drawn())] == ["stroke"]
+
+    def test_targets_are_judged_over_all_of_them(self):
+        one = {"situation": "missing label", "dataset": "hippocampus"}
+        results = [r for ends in [(0.95, 0.95, 0.5)] for r in self.drawn(ends=ends, **one)]
+        results = [{**r, "rounds": [*r["rounds"], *[r["rounds"][-1]] * 4]} for r in results]
+        asked = "hippocampus, missing label: at least .900 after 5 rounds"
+        (usual,) = [t for t in targets.check(results) if t.what == asked]
+        (over_all,) = [t for t in targets.check(summary.all_drawings(results)) if t.what == asked]
+        assert (usual.met, over_all.met, over_all.measured) == (True, False, ".800 (n = 3)")
