@@ -3,7 +3,8 @@
 #   make test        all tests
 #   make test-fast   the tests that need neither minutes nor the real data
 #   make bench       timings side by side on this machine, as ratios, with plots; takes about half an hour
-#   make evidence    every method on real data, then tables and figures in Docs/evidence; about two hours
+#   make bench-card  a graphics card beside the processor, where torch finds one (.venv gets the CPU build: PY=python)
+#   make evidence    every method on real data, then tables and figures in Docs/evidence; about three hours
 #   make faults      every fault that we can inject, and what was lost: nothing; takes two minutes
 #   make long-life   hundreds of rounds and switches in one life: memory stays flat
 #   make lint        ruff
@@ -22,7 +23,7 @@ PYTHON ?=
 # An environment whose interpreter is gone (a moved folder, an updated system) is made anew.
 _ := $(shell $(PY) -c "" 2>/dev/null || rm -f $(STAMP))
 
-.PHONY: demo test test-fast bench evidence faults long-life lint clean
+.PHONY: demo test test-fast bench bench-card evidence faults long-life lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -43,6 +44,9 @@ bench: $(STAMP)
 	$(PY) -m Testing.benchmarks.less_memory --networks $(BENCH_OUTPUT)/networks --output $(BENCH_OUTPUT)/less-memory.md
 	$(PY) -m Testing.benchmarks.write_back
 	$(PY) -m Testing.benchmarks.batch_scaling --output $(BENCH_OUTPUT)/batch.md
+
+bench-card:
+	$(PY) -m Testing.benchmarks.card --output $(BENCH_OUTPUT)/card.md
 
 evidence: $(STAMP)
 	status=0; OMP_NUM_THREADS=1 $(PY) -m Testing.evidence experiment all --output $(EVIDENCE_OUTPUT) || status=$$?; \
