@@ -13,6 +13,8 @@ _START_TIMEOUT_MS = 5000
 #: How long a worker may take to leave when asked politely; usually it takes a few milliseconds.
 _LEAVE_MS = 300
 _TICK_MS = 1000
+#: Bytes handed over at once: a QByteArray of Qt 5 counts in an int, so that an image of 2 GiB would arrive as nothing.
+_SLICE = 64 * 2**20
 
 
 class QProcessTransport:
@@ -37,17 +39,21 @@ class QProcessTransport:
             for name, value in environment.items():
                 variables.insert(name, value)
             self._process.setProcessEnvironment(variables)
-        self._process.connect("readyReadStandardOutput()", self._onOutput)
-        self._process.connect("readyReadStandardError()", self._onStderr)
-        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         # A parent would delete the timer behind Python's back; the process owns nothing either.
         self._ticker = qt.QTimer()
         self._ticker.setInterval(_TICK_MS)
-        self._ticker.connect("timeout()", self._onTick)
+        self._connections = (
+            (self._process, "readyReadStandardOutput()", self._onOutput),
+            (self._process, "readyReadStandardError()", self._onStderr),
+            (self._process, "finished(int,QProcess::ExitStatus)", self._onFinished),
+            (self._ticker, "timeout()", self._onTick),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
         logging.info("Interactive Refine starts its worker: %s", " ".join(command))
         self._process.start(str(command[0]), [str(argument) for argument in command[1:]])
         if not self._process.waitForStarted(_START_TIMEOUT_MS):
-            self._closed = True
+            self._close()
             raise OSError(self._process.errorString())
         self._ticker.start()
 
@@ -58,8 +64,11 @@ class QProcessTransport:
 
     def write(self, data):
         """Queue bytes; the event loop hands them over as fast as the worker takes them."""
-        if self.running:
-            self._process.write(bytes(data))
+        view = memoryview(data)
+        for start in range(0, len(view), _SLICE):
+            if not self.running:
+                return
+            self._process.write(bytes(view[start : start + _SLICE]))
 
     def close_input(self):
         """End of what is said: the worker leaves once it has read everything."""
@@ -82,6 +91,9 @@ class QProcessTransport:
     def _close(self):
         self._closed = True
         self._ticker.stop()
+        # What is connected keeps this object, and with it the process, alive for as long as Slicer runs.
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
 
     def _onTick(self):
         if not self._closed:

@@ -164,7 +164,7 @@ def offerTorch():
             slicer.util.errorDisplay(str(error))
             return False
     if not report.usable:
-        slicer.util.warningDisplay(explain(report), mainWindowNeeded=True)
+        slicer.util.warningDisplay(explain(report))
     return report.usable
 
 

@@ -17,7 +17,9 @@ def load_torchscript(folder: Path, name: str) -> torch.nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's advice to developers
-            return torch.jit.load(str(path), map_location="cpu")
+            # Given a path, torch opens it in Windows' code page, and not below the folder of a user with an umlaut.
+            with path.open("rb") as file:
+                return torch.jit.load(file, map_location="cpu")
     except Exception as error:  # whatever torch raises: no archive, a truncated one, another kind of file
         raise BackboneError(
             f"{path} is not a TorchScript file ({first_line(error)}). Save the network with "

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import BackboneError, InputError
 from ..progress import Progress, ShouldCancel
-from ..worker.command import worker_environment
+from ..worker.command import own_group, worker_environment
 from ..worker.failure import reason_of_exit
 from .case import Case
 from .check import Known
@@ -104,14 +104,11 @@ class _Child:
     def __init__(self, python: str, start: dict[str, Any]) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 `end` closes it
         # A group of its own: Ctrl+C at the terminal is for the batch, which then ends this process.
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-        )
         command = [python, "-m", _CHILD]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
-                env=worker_environment(), **group,
+                env=worker_environment(), **own_group(),
             )  # fmt: skip
         except OSError as error:
             self._stderr.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -29,6 +31,16 @@ def worker_command(setting: str = "", python: str = "") -> list[str]:
     except ValueError as error:
         raise InputError(f"The worker's command cannot be read ({error}): {setting}") from error
     return [word.strip('"') for word in words] if os.name == "nt" else words
+
+
+def own_group() -> dict[str, Any]:
+    """Options of `subprocess.Popen`: a process group of its own, and on Windows no window.
+
+    A console opened there for a program without one, as 3D Slicer is, would end the process when the user closes it.
+    """
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def worker_environment(setting: str = "") -> dict[str, str]:

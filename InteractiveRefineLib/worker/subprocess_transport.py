@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..progress import ShouldCancel, never_cancel
-from .command import worker_command, worker_environment
+from .command import own_group, worker_command, worker_environment
 from .failure import reason_of_exit
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class SubprocessTransport:
         self._stderr = bytearray()
         self._deaf = False
         # A group of its own: Ctrl+C at the terminal is for the client, and a wrapper is killed with what it started.
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {}
         self.process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
@@ -51,8 +50,7 @@ class SubprocessTransport:
             stderr=subprocess.PIPE,
             bufsize=0,
             env=None if environment is None else dict(environment),
-            start_new_session=os.name != "nt",
-            **own_group,
+            **own_group(),
         )
         self._threads = [
             threading.Thread(target=work, name=f"worker {work.__name__.strip('_')}", daemon=True)

@@ -201,3 +201,22 @@ def test_weights_that_do_not_fit_are_named_with_the_reason(tmp_path, state, mess
         load_backbone(tmp_path)
     assert str(tmp_path / "weights.pt") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_torchscript_file_is_opened_by_python_which_knows_every_folders_name(tmp_path, monkeypatch):
+    """torch itself opens a path in Windows' code page: `C:\\Users\\Jürgen` would be no folder."""
+    from InteractiveRefineLib.backbone import torchscript
+
+    opened, load = [], torch.jit.load
+
+    def watched(file, **options):
+        opened.append(file.name)
+        return load(file, **options)
+
+    folder = tmp_path / "Jürgen 肝臓"
+    folder.mkdir()
+    torch.jit.save(torch.jit.script(torch.nn.Conv3d(1, 2, 1)), tmp_path / "model.ts")
+    (tmp_path / "model.ts").rename(folder / "model.ts")
+    monkeypatch.setattr(torch.jit, "load", watched)
+    assert torchscript.load_torchscript(folder, "model.ts")(torch.zeros(1, 1, 2, 2, 2)).shape[1] == 2
+    assert opened == [str(folder / "model.ts")]

@@ -64,6 +64,29 @@ def test_bytes_go_both_ways_unchanged_also_many_and_zeros(start, editor):
     assert transport.running
 
 
+def test_what_is_too_long_for_one_array_of_qt_goes_in_slices(start, editor, monkeypatch):
+    from InteractiveRefineEffect import qprocess_transport
+
+    monkeypatch.setattr(qprocess_transport, "_SLICE", 3)
+    listener, transport = start(ECHO)
+    written, process = [], transport._process
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(process, name)
+
+        def write(self, data):
+            written.append(data)
+            return process.write(data)
+
+    transport._process = Watched()
+    transport.write(b"abcdefg")
+    transport._process = process
+
+    editor.wait_until(lambda: listener.heard == b"\x00hello\nABCDEFG")
+    assert written == [b"abc", b"def", b"g"]
+
+
 def test_the_end_of_the_input_lets_the_program_leave_and_tells_its_code_and_last_words(start, editor):
     listener, transport = start(ECHO)
 
@@ -144,3 +167,11 @@ def test_a_command_with_a_missing_quote_is_a_start_that_failed(editor):
 
     with pytest.raises(OSError, match="cannot be read"):
         transportStarter(lambda: "ssh 'gpu")("client")
+
+
+def test_nothing_of_an_ended_worker_is_kept(start, editor):
+    listener, transport = start(ECHO)
+    transport.close_input()
+    editor.wait_until(lambda: listener.ends)
+    kept = [sender.disconnect(signal, slot) for sender, signal, slot in transport._connections]
+    assert kept == [False] * 4

@@ -62,10 +62,16 @@ def answers(monkeypatch, dependencies):
             return agrees
 
         monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask, raising=False)
+
+        def displays(kind):
+            def display(text, windowTitle=None, parent=None, standardButtons=None, **more):
+                assert "mainWindowNeeded" not in more  # Slicer's own function gives it, and nobody may give it twice
+                shown.append((kind, text))
+
+            return display
+
         for kind in ("warning", "error"):
-            monkeypatch.setattr(
-                slicer.util, f"{kind}Display", lambda text, kind=kind, **_: shown.append((kind, text)), raising=False
-            )
+            monkeypatch.setattr(slicer.util, f"{kind}Display", displays(kind), raising=False)
         return shown
 
     return set_answers

@@ -1,6 +1,8 @@
 """What the messages carry comes out as it went in, and what does not fit is refused."""
 
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from InteractiveRefineLib.prompts import Box, Point
 from InteractiveRefineLib.segmentation import Segment, Segmentation
 from InteractiveRefineLib.settings import RefineSettings
 from InteractiveRefineLib.worker import messages
-from InteractiveRefineLib.worker.command import worker_command, worker_environment
+from InteractiveRefineLib.worker.command import own_group, worker_command, worker_environment
 from InteractiveRefineLib.worker.constraint_codec import constraints_from_fields, constraints_to_fields
 from InteractiveRefineLib.worker.failure import WorkerError, ended, reason_of_exit
 from InteractiveRefineLib.worker.memory import Memory, changed, changes, patch, patched
@@ -214,6 +216,14 @@ def test_settings_of_another_version_or_value_are_refused():
 def test_another_protocol_is_told_with_what_to_do():
     with pytest.raises(WireError, match=r"\(99 and 2; the library there is 7\.0\).*same version"):
         messages.require_same_protocol({"protocol": 99, "library": "7.0"})
+
+
+def test_a_worker_has_a_process_group_of_its_own_and_on_windows_no_window(monkeypatch):
+    assert own_group() == {"start_new_session": True}
+    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x8000000, raising=False)
+    assert own_group() == {"creationflags": 0x8000200}
 
 
 def test_the_command_is_split_as_in_a_shell_but_none_is_started(monkeypatch):
