@@ -62,7 +62,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 <li><b>Left-click:</b> point.
 <li><b>Input "Box":</b> drag a rectangle around the structure.
 <li><b>Shift + mouse wheel</b> or <b>+/- keys:</b> adjust brush size.
-<li><b>Escape</b> while drawing<b>:</b> forget this stroke. <b>Ctrl+Z:</b> take back the last stroke.
+<li><b>Escape</b> leaves the effect and forgets the stroke being drawn. <b>Ctrl+Z:</b> take back the last stroke.
 </ul><p>
 Draw for as many segments as you like, in any slice view, then press Refine.
 <p>"""
@@ -160,8 +160,9 @@ Draw for as many segments as you like, in any slice view, then press Refine.
             slicer.util.showStatusMessage(text, _MESSAGE_MS)
 
     def strokesChanged(self):
-        """Strokes were added or taken back, also by Undo and Redo."""
-        self.growingPreview.schedule()
+        """Strokes were added or taken back, also by Undo and Redo, and by another editor."""
+        if self.scriptedEffect.active():
+            self.growingPreview.schedule()
 
     def addStrokes(self, strokes):
         """Add what one gesture drew (a list of `Stroke`); the editor's Undo takes exactly that back."""

@@ -59,16 +59,18 @@ class ClassTableView:
         self._shown = wanted
         self._table.setRowCount(0)  # old widgets would otherwise be seen until the event loop deletes them
         self._table.setRowCount(len(rows))
+        # One icon per segment for all boxes: a picture for every segment in every box takes seconds.
+        icons = {segmentId: colorIcon(color) for segmentId, _name, color in segments}
         for number, row in enumerate(rows):
             item = qt.QTableWidgetItem(row.className or _("new structure"))
             item.setToolTip(row.className or _("The network does not know it; it grows from its strokes."))
             self._table.setItem(number, 0, item)
             name = next((name for segmentId, name, _color in segments if segmentId == row.target), "")
             if row.className:
-                self._table.setCellWidget(number, 1, self._segmentBox(row, segments))
+                self._table.setCellWidget(number, 1, self._segmentBox(row, segments, icons))
             else:
                 item = qt.QTableWidgetItem(name)
-                item.setIcon(colorIcon(next(color for segmentId, _name, color in segments if segmentId == row.target)))
+                item.setIcon(icons[row.target])
                 item.setToolTip(name)
                 self._table.setItem(number, 1, item)
             if name:
@@ -89,15 +91,15 @@ class ClassTableView:
         """The check box of a row."""
         return self._table.cellWidget(row, 2).findChild(qt.QCheckBox)
 
-    def _segmentBox(self, row, segments):
+    def _segmentBox(self, row, segments, icons):
         from InteractiveRefineScene.class_choice import IGNORED, OWN
 
         box = qt.QComboBox()
         # A long name must not make the table wider than the panel.
         box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         targets = [segmentId for segmentId, _name, _color in segments] + [OWN, IGNORED]
-        for _segmentId, name, color in segments:
-            box.addItem(colorIcon(color), name)
+        for segmentId, name, _color in segments:
+            box.addItem(icons[segmentId], name)
         box.addItem(_("own segment"))
         box.addItem(_("ignored"))
         box.setCurrentIndex(targets.index(row.target) if row.target in targets else targets.index(OWN))

@@ -194,6 +194,7 @@ class Drawing:
 
     def _key(self, interactor):
         key = interactor.GetKeySym()
+        # Slicer's own editor takes Escape as a shortcut, which leaves the effect; other editors may not have it.
         if key == "Escape" and self.isDragging:
             self.cancel()
             return True

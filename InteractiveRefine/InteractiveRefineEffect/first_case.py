@@ -62,15 +62,21 @@ class FirstCase:
 
     def onSegment(self):
         """Step 2: the shipped network's answer, written into new segments."""
+        started = False
         with slicer.util.tryWithErrorDisplay(_("The example could not be segmented."), waitCursor=False):
             effect = self._effect()
             effect.scriptedEffect.setParameter(BACKBONE, "")
-            effect.panel.onPredict()
+            started = effect.panel.onPredict()
             self._tell(
                 _("The network works in another process; its progress is shown below. Then look at the liver, the "
                   "spleen and the kidneys: parts are missing. Press 3.")
+                if started
+                else _("The network did not start; the reason is shown below. When that is settled, press 2 again.")
             )  # fmt: skip
-        self._enable(True, True)
+        if started:
+            self._enable(True, True)
+        else:
+            self.update()  # there is nothing to refine yet, unless something was segmented before
 
     def onRefine(self):
         """Step 3: the slices go to the largest error, a stroke is drawn there, and Refine is pressed."""
@@ -83,12 +89,15 @@ class FirstCase:
                 node.JumpSliceByCentering(*ras)
             self._editor.setCurrentSegmentID(stroke.target)
             effect.addStrokes([stroke])
-            effect.panel.onRefine()
+            started = effect.panel.onRefine()
             name = self._segmentation().GetSegmentation().GetSegment(stroke.target).GetName()
             self._tell(
-                _("A stroke was drawn for you where the {name} was missed most, and Refine was pressed. Look at the "
-                  "preview, then press Apply. From now on draw with the left mouse button yourself, for as many "
-                  "segments as you like, in any slice view, and press Refine.").format(name=name)
+                (_("A stroke was drawn for you where the {name} was missed most, and Refine was pressed. Look at the "
+                   "preview, then press Apply. From now on draw with the left mouse button yourself, for as many "
+                   "segments as you like, in any slice view, and press Refine.")
+                 if started
+                 else _("A stroke was drawn for you where the {name} was missed most, but Refine did not start; the "
+                        "reason is shown below. When that is settled, press Refine there.")).format(name=name)
             )  # fmt: skip
 
     def _effect(self):

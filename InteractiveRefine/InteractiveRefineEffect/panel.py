@@ -16,6 +16,7 @@ from .progress_view import ProgressView
 from .proposal_view import ProposalView
 from .qprocess_transport import transportStarter
 from .settings_binding import allBindings, showUseful
+from .soon import Soon
 
 _UI = Path(__file__).resolve().parent.parent / "Resources" / "UI" / "InteractiveRefinePanel.ui"
 #: Checked against Slicer's main window, Segment Editor, slice and 3D views: none of them uses these.
@@ -53,9 +54,7 @@ class Panel:
             self.ui.thresholdSlider, self.ui.growingLabel, effect.growingPreview, self._parameters
         )
         self._refineTip, self._predictTip = self.ui.refineButton.toolTip, self.ui.predictButton.toolTip
-        self._autoTimer = qt.QTimer()
-        self._autoTimer.setSingleShot(True)
-        self._autoTimer.connect("timeout()", self._onAutoRefine)
+        self._soon, self._soonRefine = Soon(self._update), Soon(self._onAutoRefine)
         self._setShortcut(self.ui.refineButton, _("Refine"), REFINE_SHORTCUT)
         self._setShortcut(self.ui.applyButton, _("Apply"), APPLY_SHORTCUT)
         self._buttons = (
@@ -97,19 +96,20 @@ class Panel:
         self._update()
 
     def activate(self):
-        """The effect was chosen: its strokes are seen."""
+        """The effect was chosen: its strokes are seen, also those that another editor drew."""
+        self.controller.catchUp()
         self.updateGUIFromMRML()
         self._showStrokes(True)
 
     def deactivate(self):
         """Another effect was chosen: strokes are hidden; a preview stays until it is applied, discarded or outdated."""
-        self._autoTimer.stop()
+        self._soonRefine.drop()
         self._showStrokes(False)
 
     def cleanup(self):
         """The editor widget goes away."""
-        self._autoTimer.stop()
-        self._autoTimer.disconnect("timeout()", self._onAutoRefine)
+        self._soon.release()
+        self._soonRefine.release()
         for binding in self._bindings:
             binding.disconnect()
         for button, slot in self._buttons:
@@ -137,19 +137,17 @@ class Panel:
     # What the user does
 
     def onPredict(self):
-        """Segment with this network."""
-        if self._mayStart(self._whyNotPredict()):
-            self.controller.predictInitial()
+        """Segment with this network; True when it started."""
+        return self._start(self._whyNotPredict, self.controller.predictInitial)
 
     def onRefine(self):
-        """Refine; while it runs, start anew with the newest strokes."""
-        self._autoTimer.stop()
-        if self._mayStart(self._whyNotRefine()):
-            self.controller.refine()
+        """Refine; while it runs, start anew with the newest strokes; True when it started."""
+        self._soonRefine.drop()
+        return self._start(self._whyNotRefine, self.controller.refine)
 
     def onCancel(self):
         """Stop the worker."""
-        self._autoTimer.stop()
+        self._soonRefine.drop()
         self.controller.cancel()
 
     def onApply(self):
@@ -161,6 +159,16 @@ class Panel:
         """Throw the preview away."""
         self.showMessage("")
         self.controller.discard()
+
+    def _start(self, whyNot, ask):
+        """Ask the worker; True when it is at work, else the user was told why it is not."""
+        from InteractiveRefineScene.controller import State
+
+        self._soon.flush()  # proposals are accepted as the table shows them
+        if not self._mayStart(whyNot()):
+            return False
+        ask()
+        return self.controller.state is State.RUNNING
 
     def _mayStart(self, why):
         """Clear the ground for the worker; False, and told why, when it cannot start."""
@@ -217,8 +225,10 @@ class Panel:
     def _onStrokes(self):
         self._update()
         self._effect.strokesChanged()
+        if not self._scripted.active():  # another editor drew, and refines by itself if it should
+            return
         if self._parameters.flag(names.AUTO_REFINE) and self.controller.hasNewStrokes:
-            self._autoTimer.start(int(1000 * self._parameters.number(names.AUTO_REFINE_DELAY_S)))
+            self._soonRefine.ask(int(1000 * self._parameters.number(names.AUTO_REFINE_DELAY_S)))
 
     # Small steps
 
@@ -235,7 +245,7 @@ class Panel:
         self.controller.onMessage = self.showMessage
         self.controller.onError = self.showError
         self.controller.onStrokes = self._onStrokes
-        self.controller.onSegments = self._update
+        self.controller.onSegments = self._soon.ask  # segments come and change by the hundred
 
     def _takeParameters(self):
         """Hand the parameters over to those who work with them."""
@@ -257,6 +267,7 @@ class Panel:
         """Show the state: what can be done, and why the rest cannot."""
         from InteractiveRefineScene.controller import State
 
+        self._soon.drop()
         controller, ui = self.controller, self.ui
         running = controller.state is State.RUNNING
         whyRefine, whyPredict = self._whyNotRefine(), self._whyNotPredict()

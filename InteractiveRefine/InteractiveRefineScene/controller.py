@@ -83,6 +83,7 @@ class RefineController(ControllerBase):
 
         While a preview is shown, the round continues from it, and `apply` takes both.
         """
+        self.catchUp()
         self._ask(self.whyNotRefine(), withStrokes=True)
 
     def predictInitial(self) -> None:

@@ -133,6 +133,14 @@ class ControllerBase:
             self._takeStrokes(StrokeNode.findOrCreate(self._segmentationNode, self._volumeNode))
         return self._link.strokes
 
+    def catchUp(self) -> None:
+        """Take over what another editor of the same segmentation drew and applied meanwhile."""
+        if self._link is None:
+            self._findStrokes()
+            return
+        self._link.strokes.readAnew()
+        self._memory.learn(self._link.storedMemory())
+
     def whyNotRefine(self) -> str:
         """Why `refine` would be of no use now, as a sentence for the user; "" when it can be tried."""
         why = self._whyNoImage()

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import slicer
+import vtk
+
+from .names import PREFIX
+
+#: Attribute of the item of a node that is not saved.
+_UNSAVED = PREFIX + "Unsaved"
 
 
 def makeHiddenSegmentation(scene, name: str, volumeNode, saved: bool):
@@ -17,6 +23,7 @@ def makeHiddenSegmentation(scene, name: str, volumeNode, saved: bool):
     node.SetHideFromEditors(True)
     node.SetSaveWithScene(saved)
     scene.AddNode(node)
+    ensureItem(node)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetSaveWithScene(saved)
@@ -24,6 +31,33 @@ def makeHiddenSegmentation(scene, name: str, volumeNode, saved: bool):
     follow(node, volumeNode)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     return node
+
+
+def ensureItem(node) -> None:
+    """Give a segmentation node its item in the subject hierarchy, which hidden nodes get from nobody else.
+
+    Without it, Slicer writes an error to its log at every change of the node's segments or display. No tree shows it,
+    as the node is hidden from editors.
+    """
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    if hierarchy is None or hierarchy.GetItemByDataNode(node):
+        return
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    if not node.GetSaveWithScene():
+        hierarchy.SetItemAttribute(item, _UNSAVED, "1")
+
+
+def removeLeftItems(scene) -> None:
+    """Remove what a loaded scene kept of nodes of ours that are not saved: Slicer saves their items nevertheless."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy is None:
+        return
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    left = [items.GetId(n) for n in range(items.GetNumberOfIds())]
+    for item in left:
+        if hierarchy.HasItemAttribute(item, _UNSAVED) and hierarchy.GetItemDataNode(item) is None:
+            hierarchy.RemoveItem(item, False, True)
 
 
 def follow(node, volumeNode) -> None:
@@ -39,11 +73,12 @@ def removeNode(node) -> None:
         return
     belonging = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
     belonging += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
     scene.RemoveNode(node)
     for other in belonging:
         if other is not None and other.GetScene() is scene:
             scene.RemoveNode(other)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    # Slicer's own windows took the item away with the node; asked only now, as it minds an item that is gone.
+    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
     if item:
         hierarchy.RemoveItem(item, False, True)

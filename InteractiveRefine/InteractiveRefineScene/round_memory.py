@@ -151,6 +151,14 @@ class RoundMemory:
         except (ValueError, KeyError, TypeError, MemoryError, zlib.error):
             return
 
+    def learn(self, text: str) -> None:
+        """Add the state that another editor left in the scene; the states of our own rounds stay known, for Undo."""
+        if not text or text == self.toText():
+            return
+        own = self._states
+        self.load(text)
+        self._states = [*own, *self._states][-_KEPT:]
+
     def clear(self) -> None:
         """Forget everything."""
         self._states = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -11,9 +10,9 @@ import slicer
 from InteractiveRefineLib.errors import InputError
 from InteractiveRefineLib.resolution import Source
 from InteractiveRefineLib.stroke_book import BACKGROUND, BookState, Gesture, Kind, Stroke, StrokeBook
-from InteractiveRefineLib.stroke_book_json import book_from_json, book_to_json
+from InteractiveRefineLib.stroke_book_json import book_to_json
 
-from .hidden_node import follow, makeHiddenSegmentation, removeNode
+from .hidden_node import ensureItem, follow, makeHiddenSegmentation, removeLeftItems, removeNode
 from .names import (
     BACKGROUND_COLOR,
     OVERLAY_KIND_TAG,
@@ -25,6 +24,7 @@ from .names import (
 )
 from .overlay import addVoxels, removeVoxels, showVoxels
 from .painted_strokes import readPaintedStrokes
+from .stored_strokes import findStored, readStored, storedText
 from .translate import _
 from .volumes import geometryOf
 
@@ -38,17 +38,21 @@ _LOOKS = {Kind.CLASS.value: (1.0, 1.0), Kind.NOT.value: (0.2, 1.0), _GROWN: (0.3
 class StrokeNode:
     """Strokes of one segmentation on one volume: the book, its overlay segments, and its text in the scene.
 
-    Everything that changes the strokes goes through here, so that book, overlay and stored text agree.
+    Everything that changes the strokes goes through here, so that book, overlay and stored text agree. Another editor
+    may keep a StrokeNode on the same text: what it stored is read before anything is changed, and never overwritten.
 
     Attributes:
         book: StrokeBook; read it, do not change it directly (assign states through `setState`).
         onChanged: called without arguments after the strokes changed (also by Undo); None = nobody.
+        onReadAnew: called with the `BookState` before strokes of another editor were taken over; None = nobody.
     """
 
-    def __init__(self, segmentationNode, volumeNode, node, book: StrokeBook) -> None:
+    def __init__(self, segmentationNode, volumeNode, node, text: str, book: StrokeBook) -> None:
         """Use `find` or `findOrCreate`."""
         self.book = book
         self.onChanged: Callable[[], None] | None = None
+        self.onReadAnew: Callable[[BookState], None] | None = None
+        self._text = text  # as last read or stored here
         self._segmentationNode = segmentationNode
         self._volumeNode = volumeNode
         self._node = node
@@ -60,22 +64,14 @@ class StrokeNode:
 
         Strokes that were drawn on another grid than the volume's present one are not returned.
         """
-        geometry = geometryOf(volumeNode)
-        for n in range(segmentationNode.GetNumberOfNodeReferences(STROKES_ROLE)):
-            node = segmentationNode.GetNthNodeReference(STROKES_ROLE, n)
-            text = node.GetAttribute(STROKES_ATTRIBUTE) if node is not None else None
-            if not text or node.GetNodeReference(VOLUME_ROLE) not in (None, volumeNode):
-                continue
-            try:
-                book = book_from_json(text)
-            except InputError as error:
-                logging.warning('Strokes "%s": %s', node.GetName(), error)
-                continue
-            if book.geometry.matches(geometry):
-                found = cls(segmentationNode, volumeNode, node, book)
-                found.refresh()
-                return found
-        return None
+        removeLeftItems(segmentationNode.GetScene())
+        stored = findStored(segmentationNode, volumeNode, geometryOf(volumeNode))
+        if stored is None:
+            return None
+        found = cls(segmentationNode, volumeNode, *stored)
+        ensureItem(found.node)  # scenes of other programs, or without a subject hierarchy, may lack it
+        found.refresh()
+        return found
 
     @classmethod
     def findOrCreate(cls, segmentationNode, volumeNode) -> StrokeNode:
@@ -86,7 +82,7 @@ class StrokeNode:
         """
         found = cls.find(segmentationNode, volumeNode)
         if found is None:
-            found = cls(segmentationNode, volumeNode, None, StrokeBook(geometryOf(volumeNode)))
+            found = cls(segmentationNode, volumeNode, None, "", StrokeBook(geometryOf(volumeNode)))
             found.refresh()
         return found
 
@@ -95,12 +91,26 @@ class StrokeNode:
         """vtkMRMLSegmentationNode of the overlay; None after `remove()`, `release()` or when someone removed it."""
         return self._node if self._node is not None and self._node.GetScene() is not None else None
 
+    def readAnew(self) -> bool:
+        """Take over what another editor of the same segmentation stored since; False when there is nothing new."""
+        before, found = self.book.state, self._storedByOthers()
+        if found is None:
+            return False
+        self._node, self._text, self.book = found
+        self._redraw()
+        if self.onReadAnew is not None:
+            self.onReadAnew(before)
+        if self.onChanged is not None:
+            self.onChanged()
+        return True
+
     def addStrokes(self, strokes: Stroke | Sequence[Stroke]) -> Gesture:
         """Add what one gesture drew and show it; returns what was added, maybe nothing.
 
         Raises:
             InputError: voxels beyond the image.
         """
+        self.readAnew()
         gesture = self.book.add(strokes)
         for stroke in gesture:
             if not _isShown(stroke):
@@ -117,6 +127,7 @@ class StrokeNode:
 
     def takeBack(self) -> bool:
         """Forget the newest gesture since the last round; False when there is none (then the editor's Undo is next)."""
+        self.readAnew()
         if not self.book.take_back():
             return False
         self._redraw()
@@ -125,6 +136,7 @@ class StrokeNode:
 
     def closeRound(self) -> None:
         """The strokes so far were refined; later ones overrule them."""
+        self.readAnew()
         self.book.close_round()
         self._changed()
 
@@ -134,6 +146,7 @@ class StrokeNode:
 
     def setState(self, state: BookState) -> None:
         """Bring back an earlier `book.state` (used by Undo and Redo)."""
+        self.readAnew()
         if state is self.book.state:
             return
         self.book.state = state
@@ -142,6 +155,7 @@ class StrokeNode:
 
     def rememberCalled(self, indices: np.ndarray, targets: Sequence[str]) -> None:
         """Keep what stroked voxels were called when first refined (see `StrokeBook.remember_called`)."""
+        self.readAnew()
         self.book.remember_called(indices, targets)
         self._store()
 
@@ -171,6 +185,7 @@ class StrokeNode:
 
     def refresh(self) -> None:
         """Redraw everything from the book: colors and names of the segments, and the volume's transform."""
+        self.readAnew()
         self._segmentation().RemoveAllSegments()
         self._redraw()
         self.showGrown(self._grown)
@@ -180,13 +195,13 @@ class StrokeNode:
         """Remove the node and what belongs to it from the scene."""
         if self.node is not None:
             removeNode(self._node)
-        self._node = None
+        self._node, self._text = None, ""
 
     def release(self) -> None:
         """The scene is about to close: forget all strokes and nodes, touch nothing."""
         self.book = StrokeBook(self.book.geometry)
-        self._grown = {}
-        self.onChanged = None
+        self._grown, self._text = {}, ""
+        self.onChanged = self.onReadAnew = None
         self._node = self._segmentationNode = self._volumeNode = None
 
     def _changed(self) -> None:
@@ -197,7 +212,24 @@ class StrokeNode:
     def _store(self) -> None:
         if self._segmentationNode is not None:
             self._ensureNode()
-            self._node.SetAttribute(STROKES_ATTRIBUTE, book_to_json(self.book))
+            self._text = book_to_json(self.book)
+            self._node.SetAttribute(STROKES_ATTRIBUTE, self._text)
+
+    def _storedByOthers(self):
+        """(node, text, StrokeBook) when the scene keeps other strokes than we read or stored last, else None."""
+        if not self._text:
+            return None  # nothing of ours was stored yet
+        known = list(self.book)
+        if self.node is None:  # somebody removed it, and maybe another editor made it anew
+            return findStored(self._segmentationNode, self._volumeNode, self.book.geometry, known)
+        text = storedText(self._node)
+        if text in ("", self._text):
+            return None
+        book = readStored(self._node, self.book.geometry, known)
+        if book is None:  # whoever wrote it can read it: it stays, and ours go to another node
+            self._node, self._text = None, ""
+            return None
+        return self._node, text, book
 
     def _ensureNode(self) -> None:
         """Make the node, also anew when somebody removed it: the strokes live in the book."""

@@ -37,6 +37,7 @@ class UndoLink:
         # Segments that carry each mark: a copy of a segment brings its mark along and must not count.
         self._carriers: dict[str, set[str]] = {}
         self.state = self._adopted()
+        strokeNode.onReadAnew = self._onReadAnew
         events = ("SegmentModified", "SegmentAdded", "SegmentRemoved", "SourceRepresentationModified")
         self._observations = [
             self._segmentation.AddObserver(getattr(type(self._segmentation), event), self._onSegmentsChanged)
@@ -50,6 +51,7 @@ class UndoLink:
         Inside: `SegmentWriter.apply`, then `strokeNode.closeRound()`. At its end the segments get the mark of the new
         state. If an exception leaves it, the strokes are as they were before.
         """
+        self._strokes.readAnew()  # what another editor drew belongs to the state before
         before = self._strokes.book.state
         self._states[self.state] = before
         try:
@@ -72,6 +74,8 @@ class UndoLink:
         for observation in self._observations:
             self._segmentation.RemoveObserver(observation)
         self._observations = []
+        if self._strokes is not None:
+            self._strokes.onReadAnew = None
         self._node = self._segmentation = self._strokes = self.onRestored = None
         self._states.clear()
         self._carriers.clear()
@@ -87,18 +91,27 @@ class UndoLink:
         }
         return newest
 
+    def _onReadAnew(self, before) -> None:
+        """Another editor changed strokes and mark: its state follows ours, to which Undo can go back."""
+        self._states[self.state] = before
+        self.state = self._adopted()
+
     def _onSegmentsChanged(self, caller, event) -> None:
         if self._node is None:
             return
         mark = self._present()
         if mark == self.state:
+            if self._isOverwritten():
+                self._strokes.readAnew()  # now, while its mark can be seen: our Undo may take it off again
             return
-        # What was drawn since belongs to the state that is left: Redo brings it back.
-        self._states[self.state] = self._strokes.book.state
-        self.state = mark
-        self._strokes.setState(self._states[mark])
+        # Another editor on these segments may have brought its strokes back already, or drawn some that we never saw.
+        if not self._strokes.readAnew():
+            # What was drawn since belongs to the state that is left: Redo brings it back.
+            self._states[self.state] = self._strokes.book.state
+            self.state = mark
+            self._strokes.setState(self._states[mark])
         if self.onRestored is not None:
-            self.onRestored(mark)
+            self.onRestored(self.state)
 
     def _present(self) -> str:
         """The mark of the state that the segments are in; the present one where that cannot be told.
@@ -116,6 +129,11 @@ class UndoLink:
         bare = [segmentId for segmentId in self._carriers.get(self.state, ()) if marks.get(segmentId) == _NEVER]
         # No mark at all: the first state, unless the segments that carried the mark were removed.
         return _NEVER if bare and _NEVER in self._states else self.state
+
+    def _isOverwritten(self) -> bool:
+        """True once no segment carries the present mark, but some one of another editor, or of a forgotten state."""
+        marks = {self._markOf(segmentId) for segmentId in segmentIdsOf(self._node)}
+        return self.state not in marks and marks != {_NEVER} and bool(marks)
 
     def _markOf(self, segmentId: str) -> str:
         return tagOf(self._segmentation.GetSegment(segmentId), STATE_TAG) or _NEVER

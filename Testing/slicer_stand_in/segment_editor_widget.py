@@ -261,16 +261,20 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._logic.Redo()
 
     def installKeyboardShortcuts(self, parent=None):
-        """Undo and redo of the real keys; there the main window is the parent when none is given."""
+        """Undo, redo and Escape of the real keys; there the main window is the parent when none is given."""
         from PyQt5.QtGui import QKeySequence
 
         self.uninstallKeyboardShortcuts()
         undo, redo = self.undo, self.redo
-        keys = (("Z", undo), ("Ctrl+Z", undo), ("Y", redo), ("Ctrl+Shift+Z", redo))
+        keys = (("Z", undo), ("Ctrl+Z", undo), ("Y", redo), ("Ctrl+Shift+Z", redo), ("Escape", self._leave_effect))
         for key, slot in keys:
             shortcut = QtWidgets.QShortcut(QKeySequence(key), parent or self)
             shortcut.connect("activated()", slot)
             self._shortcuts.append(shortcut)
+
+    def _leave_effect(self):
+        """There the effect number 0, which is none; the digits choose the others."""
+        self.setActiveEffect(None)
 
     def uninstallKeyboardShortcuts(self):
         for shortcut in self._shortcuts:

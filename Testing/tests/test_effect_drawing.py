@@ -185,6 +185,20 @@ def test_escape_during_a_drag_forgets_it_and_the_next_one_works(refine):
     assert "KeyPressEvent" in editor.strangers
 
 
+def test_with_the_editors_shortcuts_escape_leaves_the_effect_and_forgets_the_stroke_being_drawn(refine):
+    editor = refine.editor
+    editor.widget.installKeyboardShortcuts()
+    drag_row(refine)
+    editor.send("Red", "LeftButtonPressEvent", (200, 200))
+    editor.send("Red", "MouseMoveEvent", (240, 200))
+    assert editor.press_key("Red", "Escape") == "shortcut"
+    editor.send("Red", "LeftButtonReleaseEvent", (260, 200))
+    assert editor.widget.activeEffect() is None
+    assert not refine.effect.drawing.isDragging
+    assert len(refine.strokes) == 1, "the one that was finished stays"
+    assert "<b>Escape</b> leaves the effect and forgets the stroke being drawn." in refine.effect.helpText()
+
+
 def test_a_drag_whose_release_got_lost_does_not_go_on_in_another_view(refine):
     refine.editor.send("Red", "LeftButtonPressEvent", (200, 200))
     refine.editor.send("Red", "MouseMoveEvent", (240, 200))

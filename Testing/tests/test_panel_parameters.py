@@ -168,6 +168,7 @@ def test_the_threshold_reaches_as_far_as_the_image_goes(desk):
 
 def table_of(desk):
     """The table as texts: class, segment, and whether it is locked, None where there is nothing to lock."""
+    desk.editor.process_events()  # what segments do is shown soon, not at once
     table, view = desk.ui.classTable, desk.panel.network.table
     return [
         (

@@ -119,6 +119,74 @@ def test_closing_the_scene_takes_everything_from_the_panel(panel, tmp_path, monk
     assert panel.editor.mrmlSegmentEditorNode() is not None, "the editor cannot be used after closing"
 
 
+@pytest.fixture
+def loaded(panel, tmp_path, monkeypatch):
+    """The module's panel after step 1 of the first case."""
+    import slicer
+
+    monkeypatch.setattr(type(slicer.app), "cachePath", str(tmp_path))
+    panel.ui.loadExampleButton.click()
+    return panel
+
+
+NOT_STARTED = "The network did not start; the reason is shown below. When that is settled, press 2 again."
+
+
+def test_the_first_case_says_that_the_network_did_not_start_when_the_user_declines_pytorch(loaded, monkeypatch):
+    from InteractiveRefineScene import dependencies
+
+    monkeypatch.setattr(dependencies, "torchSeemsInstalled", lambda: False)
+    monkeypatch.setattr(dependencies, "offerTorch", lambda: False)
+    ui = loaded.ui
+    ui.segmentExampleButton.click()
+    assert ui.firstCaseLabel.text == NOT_STARTED
+    assert ui.segmentExampleButton.enabled and not ui.refineExampleButton.enabled
+    below = loaded.editor.activeEffect().self().panel.ui.statusLabel.text
+    assert below == "Without PyTorch nothing can be computed; strokes and growing work."
+
+
+def test_the_first_case_says_that_the_network_did_not_start_when_there_is_no_image(loaded):
+    ui = loaded.ui
+    loaded.logic.getParameterNode().volume.SetAndObserveImageData(None)
+    ui.segmentExampleButton.click()
+    assert ui.firstCaseLabel.text == NOT_STARTED
+    assert not ui.refineExampleButton.enabled
+
+
+def test_the_first_case_says_that_the_network_works_once_it_does(loaded, monkeypatch):
+    from InteractiveRefineScene import dependencies
+
+    monkeypatch.setattr(dependencies, "torchSeemsInstalled", lambda: True)
+    ui = loaded.ui
+    ui.segmentExampleButton.click()
+    assert ui.firstCaseLabel.text.startswith("The network works in another process; its progress is shown below.")
+    assert ui.segmentExampleButton.enabled and ui.refineExampleButton.enabled
+    controller = loaded.editor.activeEffect().self().controller
+    assert controller.state.value == "running"
+    controller.restartWorker()
+
+
+def test_the_first_case_says_that_refine_did_not_start_and_keeps_the_stroke(loaded, monkeypatch):
+    import numpy as np
+
+    from InteractiveRefineLib.stroke_book import Stroke
+    from InteractiveRefineScene import dependencies, example_strokes
+
+    monkeypatch.setattr(dependencies, "torchSeemsInstalled", lambda: False)
+    monkeypatch.setattr(dependencies, "offerTorch", lambda: False)
+    segmentation = loaded.logic.getParameterNode().segmentation.GetSegmentation()
+    segmentation.AddEmptySegment("liver", "liver")
+    drawn = [(Stroke(np.array([5, 6]), "liver"), (0.0, 0.0, 0.0))]
+    monkeypatch.setattr(example_strokes, "exampleStrokes", lambda *arguments: drawn)
+    loaded.firstCase.update()
+    loaded.ui.refineExampleButton.click()
+    assert loaded.ui.firstCaseLabel.text == (
+        "A stroke was drawn for you where the liver was missed most, but Refine did not start; the reason is shown "
+        "below. When that is settled, press Refine there."
+    )
+    assert len(loaded.editor.activeEffect().self().controller.strokes.book.rounds[0]) == 1
+
+
 def test_a_volume_without_an_image_is_no_reason_to_fail(panel):
     panel.editor.setSegmentationNode(_add("vtkMRMLSegmentationNode"))
     panel.editor.setSourceVolumeNode(_add("vtkMRMLScalarVolumeNode"))
