@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
@@ -94,28 +95,50 @@ class ClassTable:
         warnings = list(current.warnings)
         largest = max(int(current.labels.max(initial=0)), max((s.label for s in current.segments), default=0))
         lookup = np.zeros(largest + 1, dtype=np.uint16)
-        # A plain label map has numbers only: they are the network's, as in the label maps this program writes.
-        by_number = bool(current.segments) and all(
-            s.name == f"Segment_{s.label}" and s.label < self.n_known for s in current.segments
-        )
-        for segment in current.segments:
-            label = segment.label if by_number else self.find(segment.name)
-            if label is None:
-                label = self.add(segment.name, segment)
-                if self.n_known > 1:
-                    warnings.append(self._unknown(segment.name))
-            elif label == 0:
-                continue
-            elif not by_number:
-                self.segments[label - 1] = replace(segment, label=label)
-            lookup[segment.label] = label
-        nameless = sorted(set(np.unique(current.labels).tolist()) - {0} - {s.label for s in current.segments})
-        for value in nameless:
-            name = f"Segment_{value}"
-            known = self.find(name)  # from an earlier round
-            lookup[value] = self.add(name) if known is None else known
+        before = list(self.segments)
+        try:
+            for segment, label in zip(current.segments, self._matches(current.segments, warnings)):
+                lookup[segment.label] = label
+            nameless = sorted(set(np.unique(current.labels).tolist()) - {0} - {s.label for s in current.segments})
+            for value in nameless:
+                name = f"Segment_{value}"
+                known = self.find(name)  # from an earlier round
+                lookup[value] = self.add(name) if known is None else known
+        except InputError:
+            self.segments = before
+            raise
         labels = lookup[current.labels]
         if not current.geometry.matches(geometry):
             labels = resample_labels(labels, current.geometry, geometry, method="nearest")
             warnings.append("The current segmentation lies on another grid and was resampled to the image.")
         return labels.astype(np.uint16), warnings
+
+    def _matches(self, segments: Sequence[Segment], warnings: list[str]) -> Iterator[int]:
+        """The label of each segment, one after the other; those without a class get one."""
+        # A plain label map has numbers only: they are the classes', as in the label maps this program writes.
+        numbers, known = all(s.name == f"Segment_{s.label}" for s in segments), len(self)
+        taken: set[int] = set()
+        for segment in segments:
+            label = self.find(segment.name)
+            if label in taken:
+                segment, label = self._another(segment, taken, warnings)
+            if label is None and numbers and segment.label < known:
+                label = segment.label
+            elif label is None:
+                label = self.add(segment.name, segment)
+                if self.n_known > 1:
+                    warnings.append(self._unknown(segment.name))
+            elif label:
+                self.segments[label - 1] = replace(segment, label=label)
+            taken |= {label} - {0}
+            yield label
+
+    def _another(self, segment: Segment, taken: set[int], warnings: list[str]) -> tuple[Segment, int | None]:
+        """A segment whose name another one has, under a name of its own, and its label if that name is known."""
+        for number in count(2):
+            name = f"{segment.name.strip()} ({number})"
+            label = self.find(name)
+            if label is None or label not in taken:
+                warnings.append(f"Several segments are named {segment.name!r}; one of them is {name!r} from here on.")
+                return replace(segment, name=name), label
+        raise AssertionError("unreachable")

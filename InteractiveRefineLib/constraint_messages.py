@@ -58,6 +58,15 @@ def lock_warnings(on_lock: Rows, locks: np.ndarray, wants_lock: Rows, held: Rows
     return warnings
 
 
+def stuck_warnings(stuck: Rows, name: Names) -> list[str]:
+    """Voxels that must not be a class and could become locked ones only; one sentence per means and class."""
+    return [
+        f"{_voxels(n, source)} marked not {name(label)} could only become what is locked and {_were(n)} ignored; "
+        "unlock another class."
+        for source, label, n in _tally(stuck.sources, stuck.labels)
+    ]
+
+
 def _tally(sources: np.ndarray, labels: np.ndarray) -> list[tuple[Source, int, int]]:
     """Each pair of source and label with its count, the most precise source first."""
     pairs = np.stack([sources, labels], axis=1).astype(np.int64)

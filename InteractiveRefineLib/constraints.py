@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .constraint_messages import Names, clip_warning, conflict_warning, default_name, lock_warnings
+from .constraint_messages import Names, clip_warning, conflict_warning, default_name, lock_warnings, stuck_warnings
 from .errors import InputError
 from .geometry import Geometry
 from .prompts import Box, Point, checked_label
-from .resolution import Conflict, ResolvedConstraints, Rows, Source, is_any_of, overruled_rows, winning_rows
+from .resolution import (
+    Conflict,
+    ResolvedConstraints,
+    Rows,
+    Source,
+    is_any_of,
+    nowhere_to_go,
+    overruled_rows,
+    winning_rows,
+)
 from .segmentation import BACKGROUND_STROKE
 
 
@@ -196,6 +205,9 @@ class Constraints:
             raise InputError(f"All strokes, points and boxes concern what is locked ({listed}); unlock it to go on.")
 
         kept, held = kept[~(on_lock | wants_lock)], held[~on_lock_held]
+        stuck = nowhere_to_go(held, locks, n_labels)
+        warnings += stuck_warnings(held[stuck], name)
+        held = held[~stuck]
         return ResolvedConstraints(
             indices=kept.indices,
             wanted=kept.labels,
@@ -207,7 +219,7 @@ class Constraints:
             locked_mask=locked_mask,
             warnings=warnings,
             n_clipped=sum(item.n_clipped for inputs in self._rounds for item in inputs),
-            n_locked_out=int(against.sum() + wants_lock.sum() + against_held.sum()),
+            n_locked_out=int(against.sum() + wants_lock.sum() + against_held.sum() + stuck.sum()),
             conflicts=conflicts,
         )
 

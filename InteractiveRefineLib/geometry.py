@@ -8,8 +8,11 @@ import numpy as np
 
 from .errors import InputError
 
-#: Largest distance in mm between corresponding corners of two grids that count as the same.
-SAME_GRID_TOLERANCE_MM = 1e-2
+#: Largest distance between corresponding corners of two grids that count as the same: in mm, and as a part of the
+#: smallest voxel side, for under a microscope a hundredth of a millimeter is many voxels.
+SAME_GRID_TOLERANCE_MM, SAME_GRID_TOLERANCE_PART = 1e-2, 0.1
+#: A matrix whose determinant is smaller, as a part of the product of the voxel's sides, counts as singular.
+_SINGULAR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Geometry:
         matrix = np.asarray(self.ijk_to_ras, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"An image needs three sides of at least one voxel (K, J, I), not {shape}.")
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or _is_singular(matrix):
             raise InputError(f"The IJK-to-RAS matrix must be finite, invertible and 4 x 4, not {matrix.tolist()}.")
         matrix.setflags(write=False)
         object.__setattr__(self, "shape", shape)
@@ -87,7 +90,12 @@ class Geometry:
             return False
         distance = np.linalg.norm(self.corners_ras() - other.corners_ras(), axis=1)
         direction = np.abs(self.ijk_to_ras[:3, :3] - other.ijk_to_ras[:3, :3]).max()
-        return bool(distance.max() <= SAME_GRID_TOLERANCE_MM and direction <= SAME_GRID_TOLERANCE_MM)
+        return bool(max(distance.max(), direction) <= min(self.tolerance_mm, other.tolerance_mm))
+
+    @property
+    def tolerance_mm(self) -> float:
+        """Largest distance in mm between corresponding corners of this grid and one that counts as the same."""
+        return min(SAME_GRID_TOLERANCE_MM, SAME_GRID_TOLERANCE_PART * min(self.spacing_ijk))
 
     def describe(self) -> str:
         """One line for messages: size, spacing in mm and RAS origin in mm, all in IJK order."""
@@ -95,6 +103,11 @@ class Geometry:
         spacing = " x ".join(f"{s:.4g}" for s in self.spacing_ijk)
         origin = ", ".join(f"{x:.4g}" for x in self.ijk_to_ras[:3, 3])
         return f"{size} voxels of {spacing} mm with the first voxel at RAS ({origin})"
+
+
+def _is_singular(matrix: np.ndarray) -> bool:
+    """True where a finite (4, 4) matrix cannot be inverted, whatever the size of its voxels."""
+    return not abs(np.linalg.det(matrix)) > _SINGULAR * np.prod(np.linalg.norm(matrix[:3, :3], axis=0))
 
 
 def box_of(mask: np.ndarray) -> tuple[slice, ...] | None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from .dicom_io import is_dicom, read_dicom
 from .errors import InputError
-from .itk_io import itk_from_array, make_volume, read_itk, time_series, unreadable, volume_from_itk, write_itk
+from .itk_io import (
+    ODD_PIXELS,
+    itk_from_array,
+    make_volume,
+    read_itk,
+    time_series,
+    unreadable,
+    volume_from_itk,
+    write_itk,
+)
 from .nifti_io import read_nifti
 from .volume import Volume
 
@@ -24,6 +35,10 @@ _SEQUENCE_KEYS = ("axis 0 index", "MultiVolume.")
 
 #: Largest error of a direction matrix that a NIfTI file, which has no shear in its quaternion, may smooth over.
 _SHEAR_TOLERANCE = 1e-4
+
+#: TIFF tags: what the first value of a pixel means, how many there are; and the meanings gray (white or black as zero)
+#: and place in a palette, of which there should be one.
+_MEANING, _SAMPLES, _SINGLE = 262, 277, (0, 1, 3)
 
 #: In coded data FF is only stuffing (FF 00) or a restart (FF D0 to FF D7), anything else a marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
@@ -101,11 +116,36 @@ def _read_picture(path: Path) -> Volume:
     image = read_itk(path)
     if image.GetDimension() > 2 and image.GetSize()[2] > 1:
         raise InputError(f"{path} holds {image.GetSize()[2]} pages. Save one page, or a stack as .nrrd, and use that.")
+    if path.suffix.lower() in (".tif", ".tiff") and _has_more_than_gray(path):
+        raise unreadable(path, ODD_PIXELS)
     volume = volume_from_itk(image, path, np.diag([-1.0, -1.0, 1.0, 1.0]))
     channels = volume.channels
     if len(channels) == 4:  # the last one is alpha, which carries no signal
         channels = np.ascontiguousarray(channels[:-1])
     return make_volume(channels if len(channels) > 1 else channels[0], volume.ijk_to_ras, path)
+
+
+def _has_more_than_gray(path: Path) -> bool:
+    """True for a TIFF of gray pixels with further values, of which ITK takes each for a pixel and says nothing.
+
+    Without Pillow this stays unknown, and False.
+    """
+    try:
+        from PIL.TiffImagePlugin import ImageFileDirectory_v2
+    except ImportError:
+        return False
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tags that do not matter here; ITK could read the file
+        start = file.read(8)
+        if 43 in start[2:4]:  # the mark of a file that may have more than 4 GiB; its header is longer
+            start += file.read(8)
+        try:
+            tags = ImageFileDirectory_v2(start)
+            file.seek(tags.next)
+            tags.load(file)
+        except (SyntaxError, struct.error):  # no TIFF, whatever its name says
+            return False
+        return tags.get(_MEANING) in _SINGLE and tags.get(_SAMPLES, 1) > 1
 
 
 def _has_jpeg_end(data: bytes) -> bool:

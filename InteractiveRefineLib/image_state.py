@@ -15,7 +15,7 @@ from .decoding.blend import Distances, network_labels
 from .decoding.edges import EdgeFeatures, FeatureEdges, IntensityWindow
 from .decoding.reach import Doubt
 from .errors import BackboneError, InputError
-from .orientation import AxisOrder
+from .orientation import AxisOrder, contiguous
 from .outlines.follow import Outlines
 from .partial.prepare import prepare
 from .partial.store import CACHE_BYTES
@@ -23,6 +23,9 @@ from .progress import Progress, ShouldCancel, never_cancel, no_progress
 from .scratch.propagate import StrokePropagation
 from .standardized import StandardizedFeatures
 from .volume import Volume
+
+#: torch.quantile takes no more values.
+_MOST_FOR_QUANTILES = 2**24
 
 
 class ImageFrame:
@@ -130,7 +133,9 @@ class NetworkState:
             self.doubt = Doubt(self.logits, self.grid_labels)
             self._to_image = self._nearest_image_voxels()
             intensities = torch.as_tensor(np.stack([c[self._to_image] for c in frame.image]), device=device).float()
-            limits = torch.quantile(intensities.flatten(1)[:, ::7], torch.tensor([0.05, 0.99], device=device), dim=1)
+            every = max(7, -(-intensities[0].numel() // _MOST_FOR_QUANTILES))
+            sample = intensities.flatten(1)[:, ::every]
+            limits = torch.quantile(sample, torch.tensor([0.05, 0.99], device=device), dim=1)
             for channel, low, high in zip(intensities, *limits):
                 channel.clamp_(low, high)  # in place: air and metal must not decide the scale
             parts = [intensities] + ([network.features] if network.features is not None else [])
@@ -180,7 +185,7 @@ class NetworkState:
         image = self.frame.image
         coarse = tuple(slice(None, None, 3 if n >= 48 else 1) for n in self.frame.shape)
         if self._coarse_image is None:
-            self._coarse_image = np.ascontiguousarray(image[(slice(None), *coarse)])
+            self._coarse_image = contiguous(image[(slice(None), *coarse)])
         everything, inside = self._coarse_image, labels[coarse] > 0
         of_interest = np.concatenate([everything[:, inside], image[(slice(None), *strokes.T)]], axis=1)
         window = IntensityWindow.around(everything.reshape(image.shape[0], -1), of_interest)

@@ -20,6 +20,9 @@ from .volume import Volume
 #: ITK's world is LPS (x to the left, y to the back), ours RAS: both horizontal axes change sign.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+#: Why a picture cannot be read whose pixels are, say, gray with transparency.
+ODD_PIXELS = "its pixels are of an unsupported kind, only gray or RGB can be used"
+
 
 def read_itk(path: Path) -> sitk.Image:
     """Read one image file with SimpleITK; raises a one-line InputError when it is missing, damaged or truncated."""
@@ -151,7 +154,7 @@ def _reason(error: RuntimeError) -> str:
     if "Unable to determine ImageIO" in text:
         return "its content is not in the format its name says, or it is damaged"
     if "Unknown PixelType" in text:
-        return "its pixels are of an unsupported kind, only gray or RGB can be used"
+        return ODD_PIXELS
     if re.search(r"fread got only|expected \d+ bytes but|MetaImageIO.*cannot be read", text):
         return "its voxel data are missing or end too early"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

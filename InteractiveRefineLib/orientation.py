@@ -13,6 +13,15 @@ _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 _RAS_AXIS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
+def contiguous(array: np.ndarray, dtype: np.dtype | type | None = None) -> np.ndarray:
+    """`array` in C order, as torch takes it; a copy where need be.
+
+    `np.ascontiguousarray` leaves a flipped axis of a single voxel as it is, and torch refuses its negative stride.
+    """
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array.copy() if min(array.strides, default=0) < 0 else array
+
+
 def check_axis_codes(codes: str) -> str:
     """Return `codes` in upper case, or raise `InputError` unless it names each of R/L, A/P, S/I once."""
     upper = str(codes).upper()

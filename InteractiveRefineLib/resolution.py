@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -114,6 +114,21 @@ class Rows:
 
     def __getitem__(self, pick: np.ndarray) -> Rows:
         return Rows(self.indices[pick], self.labels[pick], self.forbidden[pick], self.rounds[pick], self.sources[pick])
+
+
+def nowhere_to_go(refused: Rows, locks: Collection[int], n_labels: int) -> np.ndarray:
+    """(N,) bool, "not this class" rows of voxels at which all other classes are refused or locked.
+
+    Args:
+        refused: of voxels that are not locked.
+        locks: locked labels.
+        n_labels: labels are 0 to n_labels - 1.
+    """
+    open_labels = np.setdiff1d(np.arange(n_labels), list(locks))
+    open_rows = np.isin(refused.labels, open_labels)
+    _, voxel = np.unique(refused.indices, return_inverse=True)
+    left = len(open_labels) - np.bincount(voxel[open_rows], minlength=voxel.max(initial=-1) + 1)
+    return left[voxel] == 0
 
 
 def winning_rows(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -73,10 +73,10 @@ class RefineSession:
         self._present = PresentLabels(self._frame)
         self._limits: list[str] = []  # sentences on what there was too little memory for
         self._warnings: list[str] = []
+        for name in new_classes:  # first, so that they are known again in a segmentation from an earlier session
+            self.add_class(name)
         if current is not None:
             self.set_current(current)
-        for name in new_classes:
-            self.add_class(name)
 
     def anew(
         self,

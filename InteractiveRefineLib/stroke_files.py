@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import InputError
-from .geometry import SAME_GRID_TOLERANCE_MM, Geometry
+from .geometry import Geometry
 from .segmentation import BACKGROUND_STROKE, Segment, Segmentation
 from .segmentation_io import read_segmentation
 
@@ -84,7 +84,7 @@ def _on_grid(labels: np.ndarray, drawn: Geometry, image: Geometry, path: str | o
         raise InputError(
             f"{path}: the strokes lie on another grid than the image: strokes {drawn.describe()}; image "
             f"{image.describe()}. Redraw them on the image, or resample them to it with nearest neighbor (tolerance "
-            f"{SAME_GRID_TOLERANCE_MM:g} mm)."
+            f"{min(drawn.tolerance_mm, image.tolerance_mm):.4g} mm)."
         )
     out = np.zeros(image.shape, dtype=np.uint16)
     here, there = [], []

@@ -39,17 +39,15 @@ class QProcessTransport:
             for name, value in environment.items():
                 variables.insert(name, value)
             self._process.setProcessEnvironment(variables)
+        # Never disconnected, which keeps the process alive: whoever lets go of this object when the worker has ended would
+        # else delete the process in the middle of its own signal.
+        self._process.connect("readyReadStandardOutput()", self._onOutput)
+        self._process.connect("readyReadStandardError()", self._onStderr)
+        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         # A parent would delete the timer behind Python's back; the process owns nothing either.
         self._ticker = qt.QTimer()
         self._ticker.setInterval(_TICK_MS)
-        self._connections = (
-            (self._process, "readyReadStandardOutput()", self._onOutput),
-            (self._process, "readyReadStandardError()", self._onStderr),
-            (self._process, "finished(int,QProcess::ExitStatus)", self._onFinished),
-            (self._ticker, "timeout()", self._onTick),
-        )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
+        self._ticker.connect("timeout()", self._onTick)
         logging.info("Interactive Refine starts its worker: %s", " ".join(command))
         self._process.start(str(command[0]), [str(argument) for argument in command[1:]])
         if not self._process.waitForStarted(_START_TIMEOUT_MS):
@@ -91,9 +89,6 @@ class QProcessTransport:
     def _close(self):
         self._closed = True
         self._ticker.stop()
-        # What is connected keeps this object, and with it the process, alive for as long as Slicer runs.
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
 
     def _onTick(self):
         if not self._closed:

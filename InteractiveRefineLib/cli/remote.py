@@ -64,13 +64,12 @@ class RemoteSession:
             self.backbone_name = info.name
             self.image = image(info.channels)
             self._table = ClassTable(info.classes)
-            if current is not None:
-                self._table.adopt(current, self.image.geometry)
-            # What the current segmentation has already is added to the network's classes with it.
             added = [name for name in dict.fromkeys([*info.added, *added]) if self._table.find(name) is None]
             self._new_classes = (*added, *new_classes)
             for name in self._new_classes:
                 self._table.add(name)
+            if current is not None:
+                self._table.adopt(current, self.image.geometry)
         except BaseException:
             self._client.kill()
             raise

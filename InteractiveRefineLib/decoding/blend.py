@@ -16,6 +16,9 @@ from ..geometry import extent_mm
 HOLD_ACCEPTED = 2.0
 #: The same for a label that the user painted or another program made: no network overrules it from afar.
 HOLD_MANUAL = 20.0
+#: Extent in mm below which images count as this one seen from farther away: small animals, micro-CT, microscopy. The
+#: smallest crops that anything was measured on, of the hippocampus, have 35 mm.
+SMALLEST_MEASURED = 30.0
 #: Voxels computed together, to bound memory.
 CHUNK = 400_000
 #: Logit of a class that is out of the question.
@@ -30,11 +33,13 @@ class Distances:
         blend_sigma: standard deviation of the tuned network's weight, exp(-d^2 / 2 sigma^2).
         relax_sigma: within about this distance the random walker's prior is relaxed.
         walker_reach: the random walker works within this distance of the strokes.
+        scale: how much smaller than usual whatever else is measured in mm should be; 1 for all clinical images.
     """
 
     blend_sigma: float
     relax_sigma: float
     walker_reach: float
+    scale: float = 1.0
 
     @property
     def blend_limit(self) -> float:
@@ -48,7 +53,9 @@ class Distances:
         On crops of about 40 mm, 5, 4 and 8 mm were as good as longer ones and did a quarter of the far damage.
         """
         extent = extent_mm(shape, spacing)
-        return cls(min(20.0, 0.12 * extent), min(12.0, 0.1 * extent), min(24.0, 0.2 * extent))
+        # A hair more, lest a lattice step of a whole number of voxels be rounded down to one less.
+        scale = min(1.0, extent / SMALLEST_MEASURED * (1 + 1e-9))
+        return cls(min(20.0, 0.12 * extent), min(12.0, 0.1 * extent), min(24.0, 0.2 * extent), scale)
 
 
 class BlendedLogits:

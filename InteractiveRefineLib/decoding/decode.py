@@ -22,7 +22,8 @@ from .turnover import Pairs, turned_over
 from .walker import WalkerProblem, solve_walker
 
 #: Strength of the walker's prior far from strokes where its relaxation length is 1 mm; it falls with the square of
-#: that length, as the walker's own diffusion length does: 0.08 for a torso CT, 0.75 for a 40 mm crop.
+#: that length, as the walker's own diffusion length does: 0.08 for a torso CT, 0.75 for a 40 mm crop. Where the whole
+#: image is smaller than any measured one, it is 1.33, as for one of 30 mm; else it would grow without limit.
 GAMMA = 12.0
 #: Share of the prior that remains at the strokes.
 GAMMA_FLOOR = 0.1
@@ -138,7 +139,7 @@ class Decoder:
             # way. Otherwise the walker fills the fat between a new kidney and the liver.
             likely = [*learned.values()] or [resemblance(intensities, tuple(axis[new] for axis in local))]
             relax *= torch.stack(likely).amax(dim=0)
-        gamma = GAMMA / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
+        gamma = GAMMA * lengths.scale**2 / lengths.relax_sigma**2 * (GAMMA_FLOOR + 1 - relax)
         problem = WalkerProblem(
             intensities, self._edges.factors(), prior[:-1], gamma, fixed, task.spacing,
             more=tuple(self._edges.of_features(box)),
@@ -160,8 +161,8 @@ class Decoder:
 
     def _distance(self, rows: np.ndarray, box: Box, limit_mm: float) -> torch.Tensor:
         """Distance from some seeds, at most a little more than `limit_mm`."""
-        task = self._task
-        distance = StrokeDistance(task.seeds[rows], box, task.spacing, limit_mm + COARSE_MM, task.stretch[rows])
+        task, coarse = self._task, COARSE_MM * self._task.lengths.scale
+        distance = StrokeDistance(task.seeds[rows], box, task.spacing, limit_mm + coarse, task.stretch[rows], coarse)
         return distance.in_box(box).to(self._device)
 
 

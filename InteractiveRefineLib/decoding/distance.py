@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 from ..backbone.grid import Box
 from ..backbone.sampling import VoxelSampler, sample_product
 
-#: The distance varies slowly: by default it is computed on a lattice of about this spacing and interpolated.
+#: The distance varies slowly: by default it is computed on a lattice of about this spacing and interpolated. (Images
+#: smaller than any measured one need a finer one, see `blend.Distances`.)
 COARSE_MM = 3.0
 
 

@@ -9,6 +9,7 @@ import torch
 
 from ..backbone.grid import Box, NetworkGrid
 from ..backbone.sampling import sample_product
+from ..orientation import contiguous
 
 #: Factor of the squared intensity difference against the mean over feature channels.
 INTENSITY_FACTOR = 12.0
@@ -141,7 +142,7 @@ class EdgeFeatures:
 
     def intensities(self, box: Box, device: torch.device) -> torch.Tensor:
         """(C, *box shape) float32 in units of their spread."""
-        image = np.ascontiguousarray(self._image[(slice(None), *box)])
+        image = contiguous(self._image[(slice(None), *box)])
         return self._window.apply(torch.as_tensor(image, device=device))
 
     def factors(self) -> torch.Tensor:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from ..decoding.accept import fresh_strokes, pairs_of_round, touched_labels
 from ..geometry import box_of, extent_mm, padded_box
+from ..orientation import contiguous
 from ..progress import ShouldCancel, never_cancel
 from ..resolution import is_any_of
 from ..scratch.at_voxels import labels_at_voxels
@@ -146,4 +147,4 @@ class Outlines:
         return np.nan if found is None else found
 
     def _put(self, array: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), device=self._device)
+        return torch.as_tensor(contiguous(array), device=self._device)

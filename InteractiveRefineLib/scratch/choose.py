@@ -99,7 +99,7 @@ def _scores(
     """Sum over held-out strokes of the mean log-probability of their class, for every factor."""
     marked, given = nodes[kept], classes[kept]
     unmarked = np.setdiff1d(np.arange(len(look.points)), marked, assume_unique=True)
-    head = StrokeHead.fit(look.points, marked, given, n_classes, unmarked, seed)
+    head = StrokeHead.fit(look.points, marked, given, n_classes, unmarked, seed, should_cancel)
     prior = head.probabilities(look.points, should_cancel)
     prior[:, marked] = F.one_hot(torch.as_tensor(given, device=prior.device), n_classes).T.float()
     fixed = torch.zeros(prior.shape[1], dtype=torch.bool, device=prior.device)

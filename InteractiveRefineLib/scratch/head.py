@@ -21,6 +21,9 @@ FEATURE_LENGTH = 0.25
 POSITION_LENGTH = 0.3
 #: Voxels without a stroke that are looked at, and how many of them and of the strokes others are compared with.
 N_UNMARKED, MOST_UNMARKED_LANDMARKS, MOST_STROKE_LANDMARKS = 1500, 150, 300
+#: Voxels of one class that are learned from, of all those with a stroke. More of them teach hardly anything new, while
+#: time grows with their number: a brush that marked 80,000 took half a minute.
+MOST_OF_CLASS = 2000
 #: Share of the unmarked voxels in the weight of the background, once it has strokes of its own.
 UNMARKED_SHARE = 0.5
 #: Pull of the weights to zero, against 1 for all examples together.
@@ -71,8 +74,9 @@ class StrokeHead:
         n_classes: int,
         unmarked: np.ndarray,
         seed: int = 0,
+        should_cancel: ShouldCancel = never_cancel,
     ) -> StrokeHead:
-        """Learn from marked voxels.
+        """Learn from marked voxels, of each class from at most `MOST_OF_CLASS`.
 
         Args:
             points: (N, F) embedded voxels.
@@ -81,6 +85,9 @@ class StrokeHead:
             n_classes: with background.
             unmarked: (U,) candidates for voxels that count as background; a sample of them is taken.
             seed: of the samples.
+
+        Raises:
+            Cancelled.
         """
         random = np.random.default_rng(seed)
         if len(unmarked) > N_UNMARKED:
@@ -88,6 +95,8 @@ class StrokeHead:
         compared = marked
         if len(marked) > MOST_STROKE_LANDMARKS:
             compared = np.sort(random.choice(marked, MOST_STROKE_LANDMARKS, replace=False))
+        learned = _some_of_each(classes, n_classes, random)
+        marked, classes = marked[learned], classes[learned]
         landmarks = points[torch.as_tensor(np.concatenate([compared, unmarked[:MOST_UNMARKED_LANDMARKS]]))]
         # Nystroem: in these coordinates the plain squared length of the weights is the kernel's norm.
         kernel = similarity(landmarks, landmarks).double()
@@ -98,7 +107,7 @@ class StrokeHead:
         columns = F.pad(columns, (0, 1), value=1.0)
         target = torch.as_tensor(np.pad(classes, (0, len(unmarked))), device=points.device)
         amount = torch.as_tensor(_amounts(classes, n_classes, len(unmarked)), device=points.device)
-        beta = _fit(columns, target, amount, n_classes)
+        beta = _fit(columns, target, amount, n_classes, should_cancel)
         weights = torch.linalg.solve_triangular(root.T, beta[:-1], upper=True)
         return cls(landmarks, weights.float(), beta[-1].float())
 
@@ -119,6 +128,15 @@ def similarity(some: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return squares.clamp_min_(0).mul_(-0.5).exp_()
 
 
+def _some_of_each(classes: np.ndarray, n_classes: int, random: np.random.Generator) -> np.ndarray:
+    """Ascending rows of (S,) `classes`: all of a class, or a sample of `MOST_OF_CLASS` where it has more."""
+    kept = []
+    for label in range(n_classes):
+        rows = np.flatnonzero(classes == label)
+        kept.append(random.choice(rows, MOST_OF_CLASS, replace=False) if len(rows) > MOST_OF_CLASS else rows)
+    return np.sort(np.concatenate(kept))
+
+
 def _amounts(classes: np.ndarray, n_classes: int, n_unmarked: int) -> np.ndarray:
     """(S + U,) weight of every example: each class the same, however long its strokes are; of sum one."""
     counts = np.bincount(classes, minlength=n_classes)
@@ -129,13 +147,16 @@ def _amounts(classes: np.ndarray, n_classes: int, n_unmarked: int) -> np.ndarray
     return amounts / amounts.sum()
 
 
-def _fit(columns: torch.Tensor, target: torch.Tensor, amount: torch.Tensor, n_classes: int) -> torch.Tensor:
+def _fit(
+    columns: torch.Tensor, target: torch.Tensor, amount: torch.Tensor, n_classes: int, should_cancel: ShouldCancel
+) -> torch.Tensor:
     """(M + 1, classes) weights and bias of multinomial logistic regression, by L-BFGS from zero."""
     beta = columns.new_zeros((columns.shape[1], n_classes)).requires_grad_()
     wanted = F.one_hot(target, n_classes) * amount[:, None]
     optimizer = torch.optim.LBFGS([beta], max_iter=_STEPS, history_size=20, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
+        raise_if_cancelled(should_cancel)
         optimizer.zero_grad()
         loss = -(wanted * (columns @ beta).log_softmax(dim=1)).sum() + RIDGE / 2 * (beta[:-1] ** 2).sum()
         loss.backward()

@@ -135,7 +135,7 @@ class StrokePropagation:
         examples, labels = round_.decided_nodes(marked, seed)
         head = StrokeHead.fit(
             look.points, np.concatenate([marked, examples]), np.concatenate([classes, labels]),
-            len(round_.walking), unmarked, seed,
+            len(round_.walking), unmarked, seed, should_cancel,
         )  # fmt: skip
         return head.probabilities(look.points, should_cancel).view(-1, *look.grid.shape)
 

@@ -38,18 +38,18 @@ def request_table(
 
     Args:
         classes: of the network (`BackboneInfo.classes`).
-        current: its segments are matched by name; those the network does not know follow its classes in their order.
+        current: its segments are matched by name; those that are no class so far follow last, in their order.
         geometry: of the image.
-        new_classes: follow last; those that exist already are passed over.
+        new_classes: follow the network's; those that it has are passed over.
 
     Raises:
         InputError: a name that cannot be used, or too many classes.
     """
     table = ClassTable(classes)
-    labels, warnings = (None, []) if current is None else _adopt(table, current, geometry)
-    for name in new_classes:
+    for name in new_classes:  # first, as in a session: a plain label map has their numbers, too
         if table.find(name) is None:
             table.add(name)
+    labels, warnings = (None, []) if current is None else _adopt(table, current, geometry)
     return RequestTable(table.segments, labels, warnings)
 
 

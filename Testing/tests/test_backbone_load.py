@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit_are_named_with_the_reason(tmp_path, state, mess
 
 
 def test_a_torchscript_file_is_opened_by_python_which_knows_every_folders_name(tmp_path, monkeypatch):
-    """torch itself opens a path in Windows' code page: `C:\\Users\\Jürgen` would be no folder."""
+    """Torch itself opens a path in Windows' code page: a folder of somebody called Jürgen would be none."""
     from InteractiveRefineLib.backbone import torchscript
 
     opened, load = [], torch.jit.load

@@ -141,3 +141,42 @@ def test_a_plain_label_map_is_matched_by_number():
     assert labels.tolist() == [[[0, 1, 2]]]
     assert [s.name for s in table.segments] == ["spleen", "liver"]
     assert warnings == []
+
+
+def test_a_plain_label_map_with_an_added_class_is_matched_by_number_as_this_program_wrote_it():
+    table = ClassTable(KNOWN)
+    table.add("kidney stone")
+    plain = a_segmentation([1, 2, 3], *(Segment(f"Segment_{n}", n) for n in (1, 2, 3)))
+    labels, warnings = table.adopt(plain, GRID)
+    assert labels.ravel()[:3].tolist() == [1, 2, 3]
+    assert ([s.name for s in table.segments], warnings) == (["liver", "Left kidney", "kidney stone"], [])
+
+
+def test_in_a_plain_label_map_numbers_of_no_class_do_not_take_the_others_theirs():
+    table = ClassTable(KNOWN)
+    plain = a_segmentation([1, 2, 7], *(Segment(f"Segment_{n}", n) for n in (1, 2, 7)))
+    for _ in range(2):
+        labels, _ = table.adopt(plain, GRID)
+        assert labels.ravel()[:3].tolist() == [1, 2, 3]
+    assert [s.name for s in table.segments] == ["liver", "Left kidney", "Segment_7"]
+
+
+def test_segments_of_one_name_stay_apart_and_are_told():
+    table = ClassTable(KNOWN)
+    twice = [Segment("lesion", 4, id="a"), Segment("Lesion ", 5, id="b"), Segment("lesion", 6, id="c")]
+    for _ in range(2):
+        labels, warnings = table.adopt(a_segmentation([4, 5, 6], *twice), GRID)
+        assert labels.ravel()[:3].tolist() == [3, 4, 5]
+        assert [w for w in warnings if "Several" in w] == [
+            "Several segments are named 'Lesion '; one of them is 'Lesion (2)' from here on.",
+            "Several segments are named 'lesion'; one of them is 'lesion (3)' from here on.",
+        ]
+    assert [(s.name, s.id) for s in table.segments[2:]] == [("lesion", "a"), ("Lesion (2)", "b"), ("lesion (3)", "c")]
+
+
+def test_a_segmentation_with_too_many_classes_leaves_the_table_as_it_was():
+    table = ClassTable(KNOWN)
+    many = [Segment(f"part {n}", n) for n in range(1, 300)]
+    with pytest.raises(InputError, match="At most 254 classes"):
+        table.adopt(a_segmentation([1], *many), GRID)
+    assert table.segments == list(KNOWN)

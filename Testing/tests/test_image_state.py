@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from InteractiveRefineLib import image_state  # noqa: E402
 from InteractiveRefineLib.decoding.edges import IntensityWindow  # noqa: E402
 from InteractiveRefineLib.image_state import ImageFrame, NetworkState  # noqa: E402
 from InteractiveRefineLib.volume import Volume  # noqa: E402
@@ -122,3 +123,19 @@ def test_metal_does_not_decide_the_scale_of_the_similarity_features():
     plain, metal = a_state(), a_state(Volume(bright, LPS))
     inside = (slice(None), slice(1, None))
     torch.testing.assert_close(everywhere(plain)[0][inside], everywhere(metal)[0][inside], rtol=0.2, atol=0.1)
+
+
+def test_the_range_of_intensities_is_found_in_images_of_any_size(monkeypatch):
+    real, asked = torch.quantile, []
+
+    def limited(values, *arguments, **options):
+        asked.append(values.shape[-1])
+        return real(values, *arguments, **options)
+
+    monkeypatch.setattr(torch, "quantile", limited)
+    a_state()
+    monkeypatch.setattr(image_state, "_MOST_FOR_QUANTILES", 1000)  # torch.quantile takes 2 ** 24 values at most
+    a_state()
+    n = int(np.prod(SHAPE))
+    assert asked == [-(-n // 7), -(-n // -(-n // 1000))]
+    assert asked[1] <= 1000

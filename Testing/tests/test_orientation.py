@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from InteractiveRefineLib.errors import InputError
 from InteractiveRefineLib.geometry import Geometry
-from InteractiveRefineLib.orientation import AxisOrder, axis_codes, check_axis_codes
+from InteractiveRefineLib.orientation import AxisOrder, axis_codes, check_axis_codes, contiguous
 
 SHAPE = (2, 3, 4)
 VOXELS = np.arange(24).reshape(SHAPE)
@@ -139,3 +139,14 @@ def test_axis_codes_may_be_written_in_lower_case():
 def test_other_axis_codes_are_refused(codes):
     with pytest.raises(InputError, match=r"one of R/L, A/P and S/I each, like 'LPS' or 'RAS', not"):
         check_axis_codes(codes)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (4, 1, 4), (4, 4, 1), (1, 1, 4), (3, 4, 5)])
+def test_what_torch_gets_has_no_backward_axis_not_even_one_of_a_single_voxel(shape):
+    torch = pytest.importorskip("torch")
+    whole = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    for steps in product((slice(None), slice(None, None, -1)), repeat=3):
+        assert np.array_equal(torch.as_tensor(contiguous(whole[steps])).numpy(), whole[steps])
+    flipped = whole[::-1]
+    assert contiguous(whole) is whole
+    assert contiguous(flipped, np.int16).dtype == np.int16

@@ -167,11 +167,3 @@ def test_a_command_with_a_missing_quote_is_a_start_that_failed(editor):
 
     with pytest.raises(OSError, match="cannot be read"):
         transportStarter(lambda: "ssh 'gpu")("client")
-
-
-def test_nothing_of_an_ended_worker_is_kept(start, editor):
-    listener, transport = start(ECHO)
-    transport.close_input()
-    editor.wait_until(lambda: listener.ends)
-    kept = [sender.disconnect(signal, slot) for sender, signal, slot in transport._connections]
-    assert kept == [False] * 4

@@ -174,3 +174,27 @@ def test_resolving_many_random_rounds_equals_going_through_them_one_by_one(seed)
     answers = {v: decide_slowly(statements) for v, statements in spoken.items()}
     assert wanted(resolved) == {v: want for v, (want, _) in answers.items() if want is not None}
     assert forbidden(resolved) == [(v, label) for v, (_, nots) in answers.items() for label in sorted(nots)]
+
+
+class TestNotThisClassWhereEverythingElseIsLocked:
+    def refused(self, constraints, locked, *labels):
+        for label in labels:
+            constraints.add_strokes(row(label, label, 0, 0, 0, 0), forbidden=True)
+        constraints.locked = set(locked)
+        return resolve(constraints, row(1, 1, 0, 0, 0, 0))
+
+    def test_nothing_can_be_done_and_the_user_is_told(self, constraints):
+        resolved = self.refused(constraints, {0, 2, 3}, 1)
+        assert (forbidden(resolved), resolved.n_locked_out) == ([], 2)
+        assert resolved.warnings == [
+            "2 stroke voxels marked not liver could only become what is locked and were ignored; unlock another class."
+        ]
+
+    def test_what_is_refused_too_is_no_way_out(self, constraints):
+        resolved = self.refused(constraints, {0, 3}, 1, 2)
+        assert forbidden(resolved) == []
+        assert resolved.n_locked_out == 4
+
+    def test_one_open_class_is_enough(self, constraints):
+        resolved = self.refused(constraints, {0, 3}, 1)
+        assert (forbidden(resolved), resolved.n_locked_out, resolved.warnings) == ([(0, 1), (1, 1)], 0, [])

@@ -70,6 +70,36 @@ class TestHead:
         )
         assert torch.equal(one.weights, other.weights) and len(one.landmarks) == 25
 
+    def test_of_a_class_with_many_strokes_a_sample_is_learned_from_and_of_the_others_all(self, monkeypatch):
+        monkeypatch.setattr(heads, "MOST_OF_CLASS", 30)
+        learned = []
+        fit = heads._fit
+        monkeypatch.setattr(heads, "_fit", lambda c, target, *more: learned.append(target) or fit(c, target, *more))
+        values, classes = torch.linspace(0, 9, 901).view(-1, 1), np.repeat([1, 0, 2], [400, 30, 5])
+        one, other = (
+            StrokeHead.fit(values, np.arange(435), classes, 3, np.arange(500, 520), seed=3).weights for _ in range(2)
+        )
+        assert [torch.bincount(target).tolist() for target in learned] == [[50, 30, 5]] * 2
+        assert torch.equal(one, other)
+
+    def test_up_to_the_limit_the_sample_is_every_stroke_as_it_stands(self):
+        values, marked, classes = torch.linspace(0, 9, 5001).view(-1, 1), np.arange(4000), np.repeat([1, 0], 2000)
+        kept = heads._some_of_each(classes, 2, np.random.default_rng(0))
+        assert np.array_equal(kept, np.arange(4000))
+        limited = StrokeHead.fit(values, marked, classes, 2, np.arange(4500, 4600))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(heads, "MOST_OF_CLASS", 10**9)
+            unlimited = StrokeHead.fit(values, marked, classes, 2, np.arange(4500, 4600))
+        assert torch.equal(limited.weights, unlimited.weights) and torch.equal(limited.bias, unlimited.bias)
+
+    def test_learning_can_be_cancelled_at_every_step(self):
+        values, asked = torch.linspace(0, 9, 91).view(-1, 1), iter([False, False, True])
+        with pytest.raises(Cancelled):
+            StrokeHead.fit(
+                values, np.array([10, 80]), np.array([1, 0]), 2, np.array([25]), should_cancel=lambda: next(asked)
+            )
+        assert next(asked, "all were asked") == "all were asked"
+
     def test_it_can_be_cancelled(self):
         values = torch.linspace(0, 9, 91).view(-1, 1)
         head = StrokeHead.fit(values, np.array([10, 80]), np.array([1, 0]), 2, np.array([25]))

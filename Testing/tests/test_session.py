@@ -5,6 +5,7 @@ import pytest
 
 from InteractiveRefineLib.errors import BackboneError, Cancelled, InputError, OutOfMemoryError
 from InteractiveRefineLib.segmentation import Segment, Segmentation
+from InteractiveRefineLib.segmentation_io import read_segmentation, write_segmentation
 from InteractiveRefineLib.settings import UPDATES, RefineSettings
 from InteractiveRefineLib.volume import Volume
 
@@ -300,6 +301,17 @@ class TestCurrentSegmentation:
         assert np.array_equal(image.array, scan().array)
         assert np.array_equal(current.labels, truth())
 
+    def test_label_maps_of_earlier_sessions_keep_their_classes_those_added_by_name_and_by_number(self, tmp_path):
+        first = a_session(new_classes=["kidney"])
+        first.refine(constraints_for(first, (EMPTY + [-4, 3, 10], 3), (EMPTY, 0)))
+        for name in ("of-numbers.nii.gz", "of-names.seg.nrrd"):
+            write_segmentation(first.segmentation(), tmp_path / name)
+            again = a_session(current=read_segmentation(tmp_path / name), new_classes=["kidney"])
+            assert np.array_equal(again.predict(), first.segmentation().labels)
+            assert [s.name for s in again.classes] == ["liver", "spleen", "kidney"]
+            result = again.refine(constraints_for(again, (MISSED, 1), (IN_SPLEEN, 1), locked=[2]))
+            assert (result.labels[tuple(IN_SPLEEN.T)] == 2).all()
+
 
 class TestRounds:
     def test_later_rounds_do_not_run_the_network_again(self):
@@ -425,12 +437,14 @@ class TestUnusableImages:
             assert np.array_equal(labels[k : k + 1], alone)
         assert len(np.unique(labels)) > 1
 
-    def test_a_slice_and_a_2d_network_work(self):
-        image = Volume(scan().array[8:9], LPS, "slice")
+    @pytest.mark.parametrize("across", [1, -1])
+    def test_a_slice_and_a_2d_network_work_wherever_the_next_slice_would_lie(self, across):
+        image = Volume(scan().array[8:9, :, :24].copy(), LPS @ np.diag([1, 1, across, 1]), "slice")
         session = a_session(image, a_backbone(hesitant(dimensions=2), dimensions=2))
-        result = session.refine(constraints_for(session, (MISSED * [0, 1, 1], 1), (EMPTY * [0, 1, 1], 0)))
+        across_it = np.array([[0, i, i] for i in range(2, 22)])  # all of it is decoded
+        result = session.refine(constraints_for(session, (across_it, 1)))
         assert result.violated_strokes == 0
-        assert result.labels.shape == (1, 24, 32)
+        assert result.labels.shape == (1, 24, 24)
         assert np.count_nonzero(result.labels != result.previous) >= 3
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ...errors import BackboneError, InputError
 from ...geometry import Geometry
-from ...orientation import AxisOrder
+from ...orientation import AxisOrder, contiguous
 from ..config import BackboneConfig
 from ..grid import NetworkGrid
 from .answer import OwnAnswer
@@ -94,7 +94,7 @@ class BundlePreprocessing:
         shape = tuple(int(n) for n in image.shape[1:])
         flat = self._flat_axis(shape)
         affine = geometry.kji_to_ras  # of the array's own axes: MONAI's I, J, K
-        array = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+        array = torch.from_numpy(contiguous(image, np.float32))
         if flat is not None:
             array, affine = array.squeeze(flat + 1), _flattened(affine, flat)
         if len(self._keys) > 1 and len(self._keys) != len(array):

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ...errors import BackboneError, InputError
 from ...geometry import Geometry, box_of
-from ...orientation import AxisOrder, axis_codes
+from ...orientation import AxisOrder, axis_codes, contiguous
 from ..grid import NetworkGrid
 from .paint import PaintedRegions
 from .plans import TO_RAS, WITHOUT_SPACING, Plans
@@ -64,7 +64,7 @@ class NnunetPreprocessing:
         grid = NetworkGrid(shape, crop, grid_shape, nearest=tuple(axis == coarse for axis in range(3)))
         if self._regions and grid_shape != inside.shape:
             grid = replace(grid, own_channels=PaintedRegions(grid))
-        return torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32)).to(device), grid
+        return torch.from_numpy(contiguous(resampled, np.float32)).to(device), grid
 
     def _spacing(self, geometry: Geometry) -> tuple[float, ...]:
         """Spacing in mm along the tensor axes, free of the last digits' noise of an oblique matrix."""

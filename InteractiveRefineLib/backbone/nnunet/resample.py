@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from ...errors import BackboneError
+from ...orientation import contiguous
 from .said import Said, is_number, is_whole
 
 _SPLINE, _TORCH, _NONE = "resample_data_or_seg_to_shape", "resample_torch_fornnunet", "no_resampling_hack"
@@ -126,7 +127,7 @@ def _zoom(image: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:
 
 def _linear(image: np.ndarray, shape: tuple[int, ...], axis: int | None) -> np.ndarray:
     """All channels by linear interpolation; along a coarse axis by the nearest slice."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    tensor = torch.from_numpy(contiguous(image, np.float32))
     if axis is not None:
         slices = tensor.movedim(axis + 1, 1)
         plane = [n for a, n in enumerate(shape) if a != axis]
