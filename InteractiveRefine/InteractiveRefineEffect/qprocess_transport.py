@@ -39,8 +39,8 @@ class QProcessTransport:
             for name, value in environment.items():
                 variables.insert(name, value)
             self._process.setProcessEnvironment(variables)
-        # Never disconnected, which keeps the process alive: whoever lets go of this object when the worker has ended would
-        # else delete the process in the middle of its own signal.
+        # Never disconnected, which keeps the process alive: whoever lets go of this object when the worker has ended
+        # would else delete the process in the middle of its own signal.
         self._process.connect("readyReadStandardOutput()", self._onOutput)
         self._process.connect("readyReadStandardError()", self._onStderr)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
