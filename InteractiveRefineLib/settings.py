@@ -62,9 +62,9 @@ class RefineSettings:
         """How many layers are tuned on this image.
 
         Three on single pictures, one else. (Mean Dice after five rounds with 1, 2 and 3 layers; pictures of nuclei, the
-        half for tuning .729, .760, .794, for the report .771, .807, .846. In three dimensions deeper tuning takes 7 to
-        25 times as long: CT .967, .965, -, MR .812, .790, .802, hippocampus .857, .859, .855, with a missing label
-        .881, .734, .771.)
+        half for tuning .729, .760, .794, for the report .776, .796, .842. In three dimensions deeper tuning takes 2 to
+        150 times as long: CT .967, .965, .964, MR .865, .829, .794, hippocampus .856, .859, .855, with a missing label
+        .881, .746, .802.)
 
         Args:
             is_picture: a 2-D network on an image of one slice.
