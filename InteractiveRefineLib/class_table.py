@@ -135,10 +135,7 @@ class ClassTable:
 
     def _another(self, segment: Segment, taken: set[int], warnings: list[str]) -> tuple[Segment, int | None]:
         """A segment whose name another one has, under a name of its own, and its label if that name is known."""
-        for number in count(2):
-            name = f"{segment.name.strip()} ({number})"
-            label = self.find(name)
-            if label is None or label not in taken:
-                warnings.append(f"Several segments are named {segment.name!r}; one of them is {name!r} from here on.")
-                return replace(segment, name=name), label
-        raise AssertionError("unreachable")
+        names = (f"{segment.name.strip()} ({number})" for number in count(2))
+        name = next(name for name in names if self.find(name) not in taken)
+        warnings.append(f"Several segments are named {segment.name!r}; one of them is {name!r} from here on.")
+        return replace(segment, name=name), self.find(name)

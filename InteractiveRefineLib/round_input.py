@@ -84,6 +84,7 @@ def round_input(
     labels: np.ndarray,
     called: CalledLabels,
     locked: set[int],
+    n_labels: int,
 ) -> RoundInput:
     """Bring resolved constraints into the frame and decide what "not this class" voxels become.
 
@@ -93,6 +94,7 @@ def round_input(
         labels: (*frame shape) present labels.
         called: remembered labels; updated.
         locked: labels that no voxel may become.
+        n_labels: labels are 0 to n_labels - 1.
     """
     voxels = state.frame.voxels(resolved.indices, user_shape)
     wanted, rounds = resolved.wanted.astype(np.int64), resolved.round_of
@@ -100,7 +102,7 @@ def round_input(
     if len(resolved.forbidden_indices):
         refused, rows = np.unique(resolved.forbidden_indices, return_inverse=True)
         where = state.frame.voxels(refused, user_shape)
-        instead = _best_other(state, where, labels, rows, resolved.forbidden_labels, locked)
+        instead = _best_other(state, where, labels, rows, resolved.forbidden_labels, locked, n_labels)
         voxels = np.concatenate([voxels, where])
         wanted = np.concatenate([wanted, instead])
         rounds = np.concatenate([rounds, np.full(len(where), rounds.max(initial=0), dtype=rounds.dtype)])
@@ -119,17 +121,19 @@ def _best_other(
     rows: np.ndarray,
     forbidden: np.ndarray,
     locked: set[int],
+    n_labels: int,
 ) -> np.ndarray:
-    """The present label where it is not forbidden, else the network's most likely class that is allowed there."""
+    """The present label where it is not forbidden, else the network's most likely class that is allowed there.
+
+    Some class is: see `resolution.nowhere_to_go`.
+    """
     initial = state.to_classes(state.part.at(state.grid.positions(voxels))(state.part.initial)).cpu().numpy()
-    n_classes = max(initial.shape[1], int(forbidden.max()) + 1)
-    scores = np.full((len(voxels), n_classes), -np.inf)
+    # The network says nothing of classes that it does not know: they come last.
+    scores = np.full((len(voxels), n_labels), np.finfo(np.float64).min)
     scores[:, : initial.shape[1]] = initial
-    scores[:, [label for label in locked if label < n_classes]] = -np.inf
+    scores[:, [label for label in locked if label < n_labels]] = -np.inf
     scores[rows, forbidden] = -np.inf
     best = scores.argmax(axis=1)
-    # Everything forbidden or locked: background is what is left.
-    best[~np.isfinite(scores.max(axis=1))] = 0
     present = labels[tuple(voxels.T)].astype(np.int64)
     contradicted = np.zeros(len(voxels), dtype=bool)
     contradicted[rows[present[rows] == forbidden]] = True

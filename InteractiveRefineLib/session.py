@@ -194,8 +194,9 @@ class RefineSession:
             resolved = constraints.resolve(self._present.in_user_axes, len(self._table), self._table.name_of)
             called = self._present.called.copy()
             strokes = round_input(
-                resolved, self.image.geometry.shape, state, self._present.labels, called, set(constraints.locked)
-            )
+                resolved, self.image.geometry.shape, state, self._present.labels, called,
+                set(constraints.locked), len(self._table),
+            )  # fmt: skip
         warnings = [*self._warnings, *resolved.warnings, *state.notes]
         if not len(strokes):
             warnings.append("There are no strokes, points or boxes: nothing was changed.")

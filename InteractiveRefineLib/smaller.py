@@ -17,6 +17,7 @@ from .errors import OnCpuOnlyError
 log = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
+_ALL_ON_CPU = Devices.only(_CPU)
 
 T = TypeVar("T")
 
@@ -61,8 +62,7 @@ def run_smaller(
             except OnCpuOnlyError:
                 if devices.network == _CPU:
                     raise
-                on_cpu = Devices.only(_CPU)
-                attempt, attempts = (backbone, on_cpu, _ON_CPU_ONLY), smaller_attempts(backbone, on_cpu)
+                attempt, attempts = (backbone, _ALL_ON_CPU, _ON_CPU_ONLY), smaller_attempts(backbone, _ALL_ON_CPU)
             except (MemoryError, RuntimeError) as error:
                 attempt = next(attempts, None) if is_out_of_memory(error) else None
                 if attempt is None:
@@ -82,13 +82,12 @@ def smaller_attempts(backbone: Backbone, devices: Devices) -> Iterator[tuple[Bac
     may have any size. That comes last, for the network sees less around each voxel: on real networks halved windows
     took the mean Dice from .85 to .41 and from .63 to .10, too (Docs/benchmarks/less-memory.md).
     """
-    on_cpu = Devices.only(_CPU)
     if devices.network != _CPU:
         if devices.fields != _CPU:
             yield backbone, Devices(devices.network, _CPU), _FIELDS_ON_CPU
-        yield backbone, on_cpu, _ON_CPU
+        yield backbone, _ALL_ON_CPU, _ON_CPU
     for changed, size in _with_halved_windows(backbone):
-        yield changed, on_cpu, _HALVED.format(size)
+        yield changed, _ALL_ON_CPU, _HALVED.format(size)
 
 
 def _with_halved_windows(backbone: Backbone) -> Iterator[tuple[Backbone, str]]:

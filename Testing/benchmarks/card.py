@@ -31,7 +31,7 @@ from InteractiveRefineLib.robot import robot_organ_strokes
 from InteractiveRefineLib.session import RefineSession
 from InteractiveRefineLib.settings import RefineSettings
 from InteractiveRefineLib.volume import Volume
-from Testing.benchmarks.measuring import machine, seconds_of
+from Testing.benchmarks.measuring import machine, seconds_of, write_table
 from Testing.benchmarks.walker import a_problem
 from Testing.demo import SEED
 from Testing.real_backbones import make_backbone_folder
@@ -172,9 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         lines = [title, f"{torch.cuda.get_device_name(card)}; {machine()}.\n"]
         lines += [HEADER, *refinement_rows(*asked, card), walker_row(tuple(args.walker), card)]
     print("\n".join(lines))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(args.output, lines)
     return 0
 
 

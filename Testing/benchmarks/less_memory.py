@@ -28,7 +28,7 @@ from InteractiveRefineLib.image_state import ImageFrame, NetworkState
 from InteractiveRefineLib.metrics import dice
 from InteractiveRefineLib.smaller import smaller_attempts
 from InteractiveRefineLib.volume import Volume
-from Testing.benchmarks.measuring import machine
+from Testing.benchmarks.measuring import machine, write_table
 from Testing.evidence.networks import Networks
 from Testing.real_data import chaos_ct, hippocampus, hippocampus_cases
 from Testing.small_cases import abdomen_mr, held_out_cases, nuclei, tumor
@@ -140,9 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows(subject, Networks(args.networks)):
             print(row, flush=True)
             lines.append(row)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(args.output, lines)
     return 0
 
 

@@ -60,6 +60,13 @@ def _status_kilobytes(key: str) -> int:
     return int(next(line for line in lines if line.startswith(key)).split()[1])
 
 
+def write_table(path: Path | None, lines: Sequence[str]) -> None:
+    """Lines of Markdown into a file, where one was asked for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def plot(path: Path, title: str, x: Sequence[float], lines: dict[str, Sequence[float]], x_label: str) -> None:
     """Seconds against something, both logarithmic, as PNG; needs matplotlib (the extra "bench")."""
     with _axes(path, (6.4, 4.0)) as axes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from Testing.evidence.case import Spot
-from Testing.evidence.summary import OURS, is_ours
+from Testing.evidence.summary import DRAWING_SEEDS, OURS, is_ours
 
 #: A row of an ablation: its name in the table, the method, and the robot's choices (see `robot_user.RobotUser`).
 Variant = tuple[str, str, dict]
@@ -126,7 +126,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "drawings",
             "The same cases drawn in three ways, all methods but BRS",
-            robots=({}, {"seed": 1}, {"seed": 2}),
+            robots=tuple({"seed": seed} for seed in DRAWING_SEEDS),
             without=("BRS",),
             minutes=70,
         ),

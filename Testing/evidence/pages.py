@@ -110,6 +110,18 @@ def has_several(results: Sequence[Result], group: summary.Group, rows: Sequence[
     return len(played & {row[1:] for row in rows}) > 1
 
 
+def together(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
+    """All groups in one table for corrections, and in one for structures from scratch, each with a line before it."""
+    parts, chosen = [], summary.groups(results)
+    for said, some in (
+        ("Corrections of what a network said:\n", [g for g in chosen if g[1] != "from scratch"]),
+        ("From scratch:\n", [g for g in chosen if g[1] == "from scratch"]),
+    ):
+        if some:
+            parts += [said, tables.together_table(results, some, methods)]
+    return parts
+
+
 def drawings_page(results: Sequence[Result], methods: Sequence[str]) -> str:
     """The same tables with every case drawn in several ways; the results of all robots."""
     drawn = summary.all_drawings(results)
@@ -123,12 +135,7 @@ def drawings_page(results: Sequence[Result], methods: Sequence[str]) -> str:
         "among the large errors, the slice, the place and the length. Every drawing counts as a case.\n"
     )
     chosen = summary.groups(drawn)
-    for said, some in (
-        ("## Corrections of what a network said\n", [g for g in chosen if g[1] != "from scratch"]),
-        ("## From scratch\n", [g for g in chosen if g[1] == "from scratch"]),
-    ):
-        if some:
-            parts += [said, tables.together_table(drawn, some, shown)]
+    parts += ["## All data sets together\n", *together(drawn, shown)]
     parts.append("## Dice after one → after all interactions\n")
     for dataset in dict.fromkeys(group[0] for group in chosen):
         parts += [f"### {dataset}\n", tables.overview_table(drawn, dataset, shown)]

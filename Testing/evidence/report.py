@@ -175,13 +175,7 @@ def _first_page(
         "the start. *>10 mm away*: what was right at the start and is wrong in the case's worst round, farther than "
         "10 mm from every stroke.\n"
     )
-    chosen = summary.groups(usual)
-    for said, some in (
-        ("Corrections of what a network said:\n", [g for g in chosen if g[1] != "from scratch"]),
-        ("From scratch:\n", [g for g in chosen if g[1] == "from scratch"]),
-    ):
-        if some:
-            parts += [said, tables.together_table(usual, some, shown)]
+    parts += pages.together(usual, shown)
     parts.append("## Dice after one → after all interactions\n")
     parts.append(
         "Bold: the best of its column among methods with all cases. Every round: [Dice](dice.md); every class: "

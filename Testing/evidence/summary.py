@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from Testing.evidence.harm import DISTANCES_MM
+from Testing.evidence.robot_user import RobotUser
 
 #: One stored result, as in `play.as_json` and `store.Store.keep`.
 Result = dict[str, Any]
@@ -21,7 +22,8 @@ OURS = "ours"
 #: The robot of all tables that do not compare robots.
 USUAL_ROBOT = "stroke"
 #: The same cases drawn in several ways; the first one is the usual robot.
-DRAWINGS = (USUAL_ROBOT, f"{USUAL_ROBOT}-seed1", f"{USUAL_ROBOT}-seed2")
+DRAWING_SEEDS = (0, 1, 2)
+DRAWINGS = tuple(RobotUser(seed=seed).key for seed in DRAWING_SEEDS)
 #: The real CT at full size is played by another program and stands in a table of its own.
 FULL_CT = "abdomen CT at full size"
 DATASETS = ("hippocampus", "abdomen CT", "abdomen MR", "brain tumor", "nuclei")

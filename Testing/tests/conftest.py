@@ -20,6 +20,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def card():
+    """A pretended graphics card."""
+    torch = pytest.importorskip("torch")
+    from Testing.pretend_cuda import pretend_cuda
+
+    with pretend_cuda():
+        yield torch.device("cuda:0")
+
+
 def pytest_collection_modifyitems(items):
     """Files with the longest tests first, so that no process sits idle while another works off the last long one."""
     longest = {item.path for item in items if item.get_closest_marker("data") and item.get_closest_marker("slow")}

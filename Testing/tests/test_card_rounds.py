@@ -7,7 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
 
 from InteractiveRefineLib.backbone import Backbone, load_backbone  # noqa: E402
 from InteractiveRefineLib.backbone.strokes_only import strokes_only  # noqa: E402
@@ -23,9 +22,18 @@ from Testing.tests import (  # noqa: E402
     test_scratch_elsewhere,
     test_tape,
 )
+from Testing.tests.card_examples import (  # noqa: E402
+    NEW,
+    Precise,
+    assert_same_on_both,
+    of_slices,
+    of_three,
+    two_rounds,
+    with_unet,
+    with_wide_kernel,
+)
 from Testing.tests.cli_examples import LIVER, LPS, SPLEEN, Thresholds, scan, truth  # noqa: E402
 from Testing.tests.network_examples import (  # noqa: E402
-    UNet2d,
     UNet3d,
     frozen,
     moved,
@@ -50,44 +58,9 @@ from Testing.tests.test_walker import a_problem  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
-
-
-@pytest.fixture
-def card():
-    with pretend_cuda():
-        yield CUDA
-
-
-def with_unet(form=lambda network: network, **changes):
-    """A backbone of two levels whose last layers are deeper than one convolution; made anew each time it is called."""
-
-    def made():
-        backbone = a_backbone(randomized(UNet3d()), divisible_by=2, **changes)
-        return Backbone(backbone.config, form(backbone.network), None)
-
-    return made
-
-
-def with_wide_kernel():
-    network = nn.Sequential(hesitant().features, nn.ReLU(), nn.Conv3d(4, 3, 3, padding=1))
-    return a_backbone(randomized(network))
-
-
-def of_slices():
-    return a_backbone(randomized(UNet2d(classes=3)), dimensions=2)
-
 
 def sigmoid():
     return a_backbone(hesitant(n_outputs=2), channel_labels=(1, 2), activation="sigmoid")
-
-
-class Precise(Thresholds):
-    """Knows how exactly the card was asked to compute."""
-
-    def forward(self, x):
-        self.seen = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
-        return super().forward(x)
 
 
 def test_the_card_computes_in_single_precision_and_repeatably(card):
@@ -104,37 +77,6 @@ class TooLargeForTheCard(Thresholds):
         if x.is_cuda:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super().forward(x)
-
-
-NEW = (np.array([[3, 5, i] for i in range(20, 26)]), 3)
-
-
-def two_rounds(session, *more):
-    """Both rounds' labels and all that the user is told; `more` strokes go with the first round's."""
-    constraints = constraints_for(session, (MISSED, LIVER.label), (EMPTY, 0), *more)
-    first = session.refine(constraints)
-    constraints.next_round()
-    constraints.add_stroke_indices(MISSED + [1, 5, 0], LIVER.label)
-    constraints.add_stroke_indices(MISSED[:1], 0)
-    second = session.refine(constraints)
-    assert not np.array_equal(first.labels, second.labels)
-    return [first.labels, second.labels, [*first.warnings, *second.warnings]]
-
-
-def assert_same_on_both(rounds, *, on_card=True):
-    """Args: rounds takes a device and returns the session and what it found.
-
-    Returns:
-        what it found.
-    """
-    _, expected = rounds("cpu")
-    with pretend_cuda():
-        session, found = rounds("cuda")
-        assert all(p.is_cuda == on_card for p in session.backbone.network.parameters())
-    *labels, warnings = found
-    assert all(np.array_equal(a, b) for a, b in zip(expected, labels))
-    assert warnings == expected[-1] or not on_card
-    return found
 
 
 def assert_two_rounds_same(*more, backbone=a_backbone, **options):
@@ -301,13 +243,6 @@ def test_a_network_whose_tensors_stay_on_the_processor_runs_there_and_the_user_i
 
     *_, warnings = assert_same_on_both(rounds, on_card=False)
     assert [w for w in warnings if "cannot run on the graphics card" in w] == warnings[:1]
-
-
-def of_three(network):
-    """A network of test_tape with one output for each of three classes."""
-    made = network()
-    made.head = nn.Conv3d(made.head.in_channels, 3, 1)
-    return randomized(made)
 
 
 def test_a_second_card_is_an_error_of_the_user(card):

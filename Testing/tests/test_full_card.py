@@ -11,9 +11,7 @@ torch = pytest.importorskip("torch")
 from InteractiveRefineLib.device import Devices  # noqa: E402
 from Testing.pretend_cuda import pretend_cuda  # noqa: E402
 from Testing.tests import test_tape  # noqa: E402
-from Testing.tests.network_examples import scripted  # noqa: E402
-from Testing.tests.session_examples import a_backbone, a_session  # noqa: E402
-from Testing.tests.test_card_rounds import (  # noqa: E402
+from Testing.tests.card_examples import (  # noqa: E402
     CPU,
     CUDA,
     NEW,
@@ -25,6 +23,8 @@ from Testing.tests.test_card_rounds import (  # noqa: E402
     with_unet,
     with_wide_kernel,
 )
+from Testing.tests.network_examples import scripted  # noqa: E402
+from Testing.tests.session_examples import a_backbone, a_session  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,13 +17,7 @@ from Testing.tests.network_examples import (  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
-
-
-@pytest.fixture
-def card():
-    with pretend_cuda():
-        yield CUDA
+CUDA = torch.device("cuda:0")
 
 
 class TestTheCard:

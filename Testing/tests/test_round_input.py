@@ -29,7 +29,7 @@ def an_input(state, *strokes, labels=None, locked=(), called=None, n_labels=5):
     for stroke in strokes:
         constraints.add_stroke_indices(*stroke)
     resolved = constraints.resolve(labels, n_labels)
-    return round_input(resolved, SHAPE, state, labels, called or CalledLabels(), set(locked))
+    return round_input(resolved, SHAPE, state, labels, called or CalledLabels(), set(locked), n_labels)
 
 
 def test_ordinary_strokes_are_what_they_are(state):
@@ -95,10 +95,15 @@ def test_the_order_does_not_depend_on_the_users_axes(state):
     mirrored_strokes = MISSED * [1, 1, -1] + [0, 0, SHAPE[2] - 1]
     *_, constraints = drawn(constraints, [(mirrored_strokes[:2], 1)], [(mirrored_strokes[2:], 1)])
     user = np.zeros(SHAPE, np.uint16)
-    found = round_input(constraints.resolve(user, 3), SHAPE, mirrored, mirrored.labels, CalledLabels(), set())
+    found = round_input(constraints.resolve(user, 3), SHAPE, mirrored, mirrored.labels, CalledLabels(), set(), 3)
     expected = rounds_of(state, [(MISSED[:2], 1)], [(MISSED[2:], 1)])
     assert np.array_equal(found.voxels, expected.voxels) and np.array_equal(found.rounds, expected.rounds)
     assert {0, 1} == {*found.rounds.tolist()}
+
+
+def test_where_all_known_classes_are_forbidden_or_locked_a_class_that_the_network_does_not_know_is_left(state):
+    found = an_input(state, (IN_LIVER, 1, True), locked=[0, 2, 3])
+    assert found.wanted.tolist() == [4] * len(IN_LIVER)
 
 
 def test_no_strokes(state):
@@ -117,7 +122,7 @@ def test_what_a_voxel_was_called_first_is_remembered():
 def rounds_of(state, *rounds):
     """The input after these rounds; a round is strokes as in `an_input`."""
     *_, constraints = drawn(Constraints(state.frame.geometry), *rounds)
-    return round_input(constraints.resolve(state.labels, 5), SHAPE, state, state.labels, CalledLabels(), set())
+    return round_input(constraints.resolve(state.labels, 5), SHAPE, state, state.labels, CalledLabels(), set(), 5)
 
 
 def test_every_voxel_knows_the_round_that_decided_it(state):
